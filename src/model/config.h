@@ -1,0 +1,122 @@
+// The architecture of one model: the fields of the released config.json under their own names, and
+// the choices that the papers ablate as further fields. Files of either published variant load as
+// they are: TransNormerLLM (385M, 1B, 7B: fused qkvu, full-rank gate) has no gate_dim; TNL3 (15B:
+// low-rank sigmoid gate, activation on v too) has one.
+#pragma once
+
+#include "ops/kernels.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace tnl {
+
+// slope of head h (0-based) in layer l:
+enum class DecayLaw {
+    alibi, // s_h (1 - l/(L-1) + 1e-5), s_h the ALiBi slopes: every released checkpoint
+    paper, // (8 (h+1)/H) (1 - l/L): the text of 2307.14995 and 2405.17381
+    fla,   // (8/H) (1 - l/L) h: flash-linear-attention's law
+    none   // no decay
+};
+
+struct ModelConfig {
+    // Released fields.
+    int64_t vocab_size = 64000;
+    int64_t decoder_embed_dim = 1024;
+    int64_t decoder_layers = 24;
+    int64_t decoder_attention_heads = 8;
+    int64_t hidden_dim = 1024;      // width of q, k, v and the gate, all heads together
+    int64_t glu_dim = 2816;         // -1: decoder_embed_dim
+    int64_t gate_dim = 0;           // > 0: TNL3's low-rank gate of this rank; 0: full rank, in qkvu
+    bool no_scale_embedding = false; // false: embeddings are multiplied by sqrt(decoder_embed_dim)
+    bool add_bos_token = false;
+    bool bias = false;
+    bool tie_word_embeddings = true;
+    std::string norm_type = "simplermsnorm"; // simplermsnorm, rmsnorm, layernorm
+    std::string linear_act_fun = "swish";
+    std::vector<int64_t> linear_use_lrpe_list; // 1 where a layer uses LRPE; default [1,0,0,...]
+    double init_std = 0.02;
+    int64_t pad_token_id = 0, bos_token_id = 1, eos_token_id = 2;
+    int64_t model_max_length = 0;   // informative; 0 = none. State and speed do not depend on it
+    std::string torch_dtype = "bfloat16"; // dtype of the stored weights
+
+    // Choices the papers ablate. Defaults are the released behaviour of the variant.
+    DecayLaw decay_law = DecayLaw::alibi;
+    bool decay_temperature = true;  // the layer factor of the decay law (2405.17381 table 6)
+    std::string value_act_fun = "auto"; // auto: none for TransNormerLLM, linear_act_fun for TNL3
+    std::string gate_act_fun = "auto";  // auto: none for TransNormerLLM, sigmoid for TNL3
+    std::string glu_act_fun = "none";   // activation inside the gated linear unit
+    bool output_gate = true;            // false: no gate at all
+    int64_t position_embeddings = 0;    // > 0: learned absolute positions up to this length (APE)
+    double norm_eps = 0;                // 0: the norm's default (1e-6 srms and rms, 1e-5 layer)
+
+    int64_t head_dim() const { return hidden_dim / decoder_attention_heads; }
+    int64_t glu_width() const { return glu_dim == -1 ? decoder_embed_dim : glu_dim; }
+    bool low_rank_gate() const { return gate_dim > 0; }
+    bool uses_lrpe(int64_t layer) const;
+    double embed_scale() const;
+    NormKind norm_kind() const;
+    float eps() const;
+    Activation qk_activation() const;
+    Activation value_activation() const;
+    Activation gate_activation() const;
+    Activation glu_activation() const;
+    // The decay rates of a layer, [H], each >= 0.
+    std::vector<double> slopes(int64_t layer) const;
+    int64_t parameter_count() const; // every stored parameter, tied embeddings once
+    // Bytes of one sequence's f32 state, all layers.
+    int64_t state_bytes() const;
+    // Key width of a layer's state: head_dim, twice that where LRPE concatenates cos and sin.
+    int64_t key_dim(int64_t layer) const { return head_dim() * (uses_lrpe(layer) ? 2 : 1); }
+
+    // Throws naming the field, its value and what would be right.
+    void validate() const;
+
+    // Visits every field as visit(name, member, help): drives JSON, flags and docs.
+    template <class Visitor> void fields(Visitor&& visit);
+};
+
+// "385M", "1B", "3B", "7B", "13B", "15B", "65B", "175B", "tiny", "25M", ...; throws UsageError with
+// the list.
+ModelConfig model_preset(const std::string& name);
+std::vector<std::string> model_preset_names();
+
+// Reads a released or own config.json. Unknown keys are kept out (Hugging Face adds its own).
+ModelConfig read_model_config(const std::filesystem::path& path);
+std::string model_config_json(const ModelConfig& config); // with model_type, architectures
+
+template <class Visitor>
+void ModelConfig::fields(Visitor&& visit) {
+    visit("vocab_size", vocab_size, "number of tokens");
+    visit("decoder_embed_dim", decoder_embed_dim, "model width C");
+    visit("decoder_layers", decoder_layers, "layers L");
+    visit("decoder_attention_heads", decoder_attention_heads, "heads H");
+    visit("hidden_dim", hidden_dim, "width of q, k, v and gate, all heads together");
+    visit("glu_dim", glu_dim, "feed-forward width F; -1 means decoder_embed_dim");
+    visit("gate_dim", gate_dim, "rank of TNL3's output gate; 0 means a full-rank gate in qkvu");
+    visit("no_scale_embedding", no_scale_embedding, "do not multiply embeddings by sqrt(C)");
+    visit("add_bos_token", add_bos_token, "the tokenizer puts bos before a text");
+    visit("bias", bias, "linear layers have biases");
+    visit("tie_word_embeddings", tie_word_embeddings, "output projection is the embedding");
+    visit("norm_type", norm_type, "simplermsnorm, rmsnorm or layernorm");
+    visit("linear_act_fun", linear_act_fun, "activation of q and k");
+    visit("linear_use_lrpe_list", linear_use_lrpe_list, "1 for each layer that uses LRPE");
+    visit("init_std", init_std, "standard deviation of initial weights");
+    visit("pad_token_id", pad_token_id, "id of padding");
+    visit("bos_token_id", bos_token_id, "id that begins a document");
+    visit("eos_token_id", eos_token_id, "id that ends a document");
+    visit("model_max_length", model_max_length, "length trained with, informative");
+    visit("torch_dtype", torch_dtype, "dtype of the stored weights");
+    visit("decay_law", decay_law, "alibi (released), paper, fla or none");
+    visit("decay_temperature", decay_temperature, "scale the decay by layer");
+    visit("value_act_fun", value_act_fun, "activation of v; auto follows the variant");
+    visit("gate_act_fun", gate_act_fun, "activation of the output gate; auto follows the variant");
+    visit("glu_act_fun", glu_act_fun, "activation in the gated linear unit");
+    visit("output_gate", output_gate, "gate the mixer's output");
+    visit("position_embeddings", position_embeddings, "learned absolute positions; 0 means none");
+    visit("norm_eps", norm_eps, "epsilon of the norms; 0 means the norm's default");
+}
+
+} // namespace tnl

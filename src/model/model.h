@@ -1,0 +1,84 @@
+// TransNormerLLM: embed -> L blocks -> norm -> logits (2307.14995 sec. 3, 2405.17381 fig. 3).
+// One forward serves training, evaluation, prefill and decode. Backward is explicit, layer by layer.
+// Weights and gradients are flat buffers laid out by params(); layers see views of them.
+#pragma once
+
+#include "model/block.h"
+#include "model/params.h"
+#include "model/run.h"
+
+#include <optional>
+#include <vector>
+
+namespace tnl {
+
+enum class Recompute {
+    none,  // keep every activation the backward reads
+    block  // keep each block's input; run the block's forward again in the backward
+};
+
+class Model {
+  public:
+    explicit Model(ModelConfig config);
+    const ModelConfig& config() const { return config_; }
+    const ParamTable& params() const { return params_; }
+
+    // What the backward of one micro-step reads. Made by forward from an activations arena.
+    struct Saved {
+        std::vector<Block::Saved> blocks; // Recompute::none
+        std::vector<Tensor> inputs;       // Recompute::block: [N,C] before each block
+        Tensor last, last_stats;          // input of the final norm, [N,C] and [N,2]
+        Recompute recompute = Recompute::none;
+    };
+
+    // h [N,C] = final norm of the last block's output. weights: flat, run.dtype. in: states before
+    // the batch (null: zero); out: states after it (null: dropped), may be `in` itself. With saved,
+    // the activations the backward needs are taken from `activations`.
+    void forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch, const States* in,
+                 const States* out, Saved* saved, Arena* activations) const;
+
+    // logits [n,V] (run.dtype, or acc for exact sampling) of rows h [n,C].
+    void logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const;
+
+    // loss [N] acc, nats, of h against batch.targets, without ever holding all the logits: rows in
+    // chunks of `chunk`. With grads (flat acc, added to), dh [N,C] receives d(scale * sum loss)/dh
+    // and the head's gradient is added.
+    void head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, const Batch& batch,
+                   int64_t chunk, Tensor dh, Tensor grads, float scale) const;
+
+    // Adds d(loss)/d(parameters) to grads, given dh from head_loss. Frees nothing.
+    void backward(Run& run, const Tensor& weights, Tensor grads, Tensor dh, const Batch& batch,
+                  const States* in, Saved& saved) const;
+
+    // forward + head_loss + backward: loss [N] of the micro-step, grads += scale * d(sum loss).
+    // Activations are taken from `activations` inside a scope of their own.
+    void loss_and_gradients(Run& run, const Tensor& weights, Tensor grads, Tensor loss,
+                            const Batch& batch, Recompute recompute, int64_t head_chunk,
+                            float scale, Arena& activations) const;
+
+    // loss [N] only.
+    void loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch, const States* in,
+              const States* out, int64_t head_chunk, Arena& activations) const;
+
+    // Views [sequences,H,D,E] acc for each layer, taken from `arena`.
+    States make_states(Arena& arena, DType acc, int64_t sequences) const;
+
+  private:
+    ModelConfig config_;
+    ParamTable params_;
+    int embed_ = -1, positions_ = -1, head_ = -1;
+    std::vector<Block> blocks_;
+    Norm final_norm_;
+};
+
+// Sizes, in bytes, of the arenas that loss_and_gradients or forward needs: measured by a dry run.
+struct ArenaSizes {
+    Arena activations, scratch; // measuring arenas: peak() and at_peak()
+};
+ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
+                            int64_t sequences, Recompute recompute, int64_t head_chunk);
+// forward + logits of the last row of each of `sequences` sequences, `rows` tokens in all.
+ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
+                             int64_t sequences);
+
+} // namespace tnl

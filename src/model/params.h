@@ -1,0 +1,49 @@
+// One table of parameters drives init, gradients, optimizer, checkpoints and inspection. All
+// parameters lie in one flat buffer in table order; gradients, master weights and moments likewise.
+#pragma once
+
+#include "model/config.h"
+
+#include <string>
+#include <vector>
+
+namespace tnl {
+
+enum class Init { normal, zeros, ones, lrpe_theta };
+
+struct Param {
+    std::string name; // the released checkpoint's name, e.g. model.layers.3.channel_mixer.l1.weight
+    std::vector<int64_t> shape;
+    Init init = Init::normal;
+    bool decay = true; // weight decay applies (matrices only)
+    int64_t offset = 0; // first element in the flat buffer
+    int64_t size = 0;
+};
+
+class ParamTable {
+  public:
+    // Appends a parameter and returns its index. With `adjacent` it follows the previous one without
+    // alignment padding, so that both can be used as one matrix (l1 and l2 of the gated unit).
+    int add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent = false);
+
+    const std::vector<Param>& all() const { return params_; }
+    const Param& operator[](int index) const { return params_[static_cast<size_t>(index)]; }
+    int find(const std::string& name) const; // -1 if absent
+    int64_t flat_size() const { return flat_size_; } // elements, padding included
+    int64_t parameter_count() const;
+
+    // View of parameter `index` in a flat buffer [flat_size].
+    Tensor view(const Tensor& flat, int index) const;
+
+  private:
+    std::vector<Param> params_;
+    int64_t flat_size_ = 0;
+};
+
+// Writes the initial values into a host f32 buffer of flat_size elements (padding zero): N(0, std)
+// for matrices, released formula for LRPE's theta; the padding row of the embedding is zero. Each
+// parameter draws from its own stream, named by the hash of its name, so that adding a layer
+// changes no other.
+void initialize(const ParamTable& table, const ModelConfig& config, uint64_t seed, float* flat);
+
+} // namespace tnl

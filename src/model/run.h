@@ -1,0 +1,35 @@
+// What every layer needs beside its tensors: the one context argument.
+#pragma once
+
+#include "ops/kernels.h"
+#include "tensor/arena.h"
+
+#include <vector>
+
+namespace tnl {
+
+struct Run {
+    Stream& stream;
+    const Kernels& kernels;
+    Arena& scratch; // taken and returned within one call
+    DType dtype;    // compute dtype: activations and weights
+    DType acc() const { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+};
+
+// N tokens, on the device of the run unless said otherwise.
+struct Batch {
+    Tensor ids;        // [N] i32
+    Tensor positions;  // [N] i32: for LRPE; restart wherever a sequence does (any origin will do)
+    Tensor targets;    // [N] i32, negative = not counted; absent in inference
+    Tensor value_mask; // [N] i32, optional: 0 zeroes v there (padding, as the released code does)
+    Tensor cu_seqlens; // [sequences+1] i32 in host memory, optional: N tokens packed, states reset
+    int64_t sequences = 1; // B when cu_seqlens is absent; N = B*T then
+    int64_t rows() const { return ids.shape[0]; }
+};
+
+// The recurrent state of some sequences: for each layer [sequences,H,D,E] acc, after the last token.
+struct States {
+    std::vector<Tensor> layers;
+};
+
+} // namespace tnl

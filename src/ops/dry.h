@@ -1,0 +1,13 @@
+// A backend that does nothing. The model runs once on it with measuring arenas (tensors without
+// memory), so that every arena's exact size is known, and can be printed, before anything is
+// allocated.
+#pragma once
+
+#include "ops/kernels.h"
+
+namespace tnl {
+
+// Every entry does nothing, but lightning_workspace, which is `real`'s.
+Kernels dry_kernels(const Kernels& real);
+
+} // namespace tnl

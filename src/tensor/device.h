@@ -1,0 +1,79 @@
+// A device: where memory lies and kernels run. Two kinds: the CPU, always there, and CUDA GPUs,
+// where the file device_cuda.cpp is linked (device_no_cuda.cpp otherwise).
+#pragma once
+
+#include "base/threads.h"
+#include "tensor/tensor.h"
+
+#include <cstddef>
+#include <memory>
+#include <utility>
+#include <string>
+
+namespace tnl {
+
+enum class DeviceKind { cpu, cuda };
+
+// What a kernel launch needs: the pool on the CPU, the stream and library handles on a GPU.
+// Work given to one stream runs in order.
+struct Stream {
+    DeviceKind kind = DeviceKind::cpu;
+    ThreadPool* threads = nullptr; // host threads; set on every device
+    void* cuda = nullptr;          // CudaStream* (src/cuda/stream.h), null on the CPU
+};
+
+class Device {
+  public:
+    virtual ~Device() = default;
+    virtual DeviceKind kind() const = 0;
+    virtual std::string name() const = 0;                // e.g. "AMD EPYC, 2 threads, avx2"
+    virtual Stream& stream() = 0;
+    virtual void* allocate(size_t bytes) = 0;            // 256-byte aligned; throws with sizes
+    virtual void release(void* memory) noexcept = 0;
+    virtual void upload(void* device, const void* host, size_t bytes) = 0;  // in stream order
+    virtual void download(void* host, const void* device, size_t bytes) = 0; // waits
+    virtual void copy(void* to, const void* from, size_t bytes) = 0; // device to device
+    virtual void zero(void* memory, size_t bytes) = 0;
+    virtual void synchronize() = 0;
+    virtual size_t memory_total() const = 0;             // bytes
+    virtual size_t memory_free() const = 0;
+};
+
+// threads = 0: one per available core.
+std::unique_ptr<Device> make_cpu_device(int threads = 0);
+// Throws where the build has no CUDA or no GPU answers.
+std::unique_ptr<Device> make_cuda_device(int index = 0, int host_threads = 0);
+int cuda_device_count(); // 0 where the build has no CUDA
+// "cpu", "cuda", "cuda:1" or "auto" (a GPU if there is one).
+std::unique_ptr<Device> make_device(const std::string& spec, int threads = 0);
+
+// One allocation, freed at the end of the scope.
+class Buffer {
+  public:
+    Buffer() = default;
+    Buffer(Device& device, size_t bytes);
+    ~Buffer();
+    Buffer(Buffer&& other) noexcept;
+    Buffer& operator=(Buffer&& other) noexcept;
+    void* data() const { return data_; }
+    size_t bytes() const { return bytes_; }
+
+  private:
+    Device* device_ = nullptr;
+    void* data_ = nullptr;
+    size_t bytes_ = 0;
+};
+
+// A contiguous tensor that owns its memory; for tests, tools and loaders. Code on the training path
+// uses arenas.
+class OwnedTensor : public Tensor {
+  public:
+    OwnedTensor() = default;
+    OwnedTensor(Device& device, DType dtype, std::initializer_list<int64_t> dims);
+    OwnedTensor(Device& device, DType dtype, const int64_t* dims, int rank);
+
+  private:
+    Buffer buffer_;
+};
+
+} // namespace tnl

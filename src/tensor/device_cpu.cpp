@@ -1,0 +1,95 @@
+#include "tensor/device.h"
+
+#include "base/cpu.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+namespace tnl {
+namespace {
+
+size_t pages(int name) {
+    return static_cast<size_t>(sysconf(name)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
+class CpuDevice final : public Device {
+  public:
+    explicit CpuDevice(int threads) : threads_(threads) {
+        stream_ = {DeviceKind::cpu, &threads_, nullptr};
+    }
+    DeviceKind kind() const override { return DeviceKind::cpu; }
+    std::string name() const override {
+        return fmt::format("{}, {} thread{}, {}", cpu_features().model, threads_.size(),
+                           threads_.size() == 1 ? "" : "s", cpu_features().best_isa());
+    }
+    Stream& stream() override { return stream_; }
+    void* allocate(size_t bytes) override {
+        const size_t rounded = (bytes + 255) / 256 * 256;
+        void* memory = std::aligned_alloc(256, rounded == 0 ? 256 : rounded);
+        if (!memory)
+            fail("out of memory: wanted {} bytes, {} of {} are free", bytes, memory_free(),
+                 memory_total());
+        return memory;
+    }
+    void release(void* memory) noexcept override { std::free(memory); }
+    void upload(void* device, const void* host, size_t bytes) override { copy(device, host, bytes); }
+    void download(void* host, const void* device, size_t bytes) override {
+        copy(host, device, bytes);
+    }
+    void copy(void* to, const void* from, size_t bytes) override {
+        if (bytes != 0) std::memmove(to, from, bytes);
+    }
+    void zero(void* memory, size_t bytes) override {
+        if (bytes != 0) std::memset(memory, 0, bytes);
+    }
+    void synchronize() override {}
+    size_t memory_total() const override { return pages(_SC_PHYS_PAGES); }
+    size_t memory_free() const override { return pages(_SC_AVPHYS_PAGES); }
+
+  private:
+    ThreadPool threads_;
+    Stream stream_;
+};
+
+} // namespace
+
+std::unique_ptr<Device> make_cpu_device(int threads) {
+    return std::make_unique<CpuDevice>(threads);
+}
+
+std::unique_ptr<Device> make_device(const std::string& spec, int threads) {
+    if (spec == "cpu") return make_cpu_device(threads);
+    if (spec == "auto")
+        return cuda_device_count() > 0 ? make_cuda_device(0, threads) : make_cpu_device(threads);
+    if (spec == "cuda") return make_cuda_device(0, threads);
+    if (spec.size() == 6 && spec.starts_with("cuda:") && spec[5] >= '0' && spec[5] <= '9')
+        return make_cuda_device(spec[5] - '0', threads);
+    throw UsageError(fmt::format("unknown device '{}', wanted cpu, cuda, cuda:N or auto", spec));
+}
+
+Buffer::Buffer(Device& device, size_t bytes)
+    : device_(&device), data_(bytes ? device.allocate(bytes) : nullptr), bytes_(bytes) {}
+Buffer::~Buffer() {
+    if (data_) device_->release(data_);
+}
+Buffer::Buffer(Buffer&& other) noexcept
+    : device_(other.device_), data_(std::exchange(other.data_, nullptr)),
+      bytes_(std::exchange(other.bytes_, 0)) {}
+Buffer& Buffer::operator=(Buffer&& other) noexcept {
+    std::swap(device_, other.device_);
+    std::swap(data_, other.data_);
+    std::swap(bytes_, other.bytes_);
+    return *this;
+}
+
+OwnedTensor::OwnedTensor(Device& device, DType dtype_, const int64_t* dims, int rank_)
+    : Tensor(nullptr, dtype_, dims, rank_),
+      buffer_(device, static_cast<size_t>(Tensor::bytes())) {
+    data = buffer_.data();
+}
+OwnedTensor::OwnedTensor(Device& device, DType dtype_, std::initializer_list<int64_t> dims)
+    : OwnedTensor(device, dtype_, dims.begin(), static_cast<int>(dims.size())) {}
+
+} // namespace tnl
