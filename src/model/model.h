@@ -1,6 +1,6 @@
 // TransNormerLLM: embed -> L blocks -> norm -> logits (2307.14995 sec. 3, 2405.17381 fig. 3).
-// One forward serves training, evaluation, prefill and decode. Backward is explicit, layer by layer.
-// Weights and gradients are flat buffers laid out by params(); layers see views of them.
+// One forward serves training, evaluation, prefill and decode. Backward is explicit, layer by
+// layer. Weights and gradients are flat buffers laid out by params(); layers see views of them.
 #pragma once
 
 #include "model/block.h"
@@ -13,8 +13,8 @@
 namespace tnl {
 
 enum class Recompute {
-    none,  // keep every activation the backward reads
-    block  // keep each block's input; run the block's forward again in the backward
+    none, // keep every activation the backward reads
+    block // keep each block's input; run the block's forward again in the backward
 };
 
 class Model {
@@ -47,8 +47,8 @@ class Model {
                    int64_t chunk, Tensor dh, Tensor grads, float scale) const;
 
     // Adds d(loss)/d(parameters) to grads, given dh from head_loss. Frees nothing.
-    void backward(Run& run, const Tensor& weights, Tensor grads, Tensor dh, const Batch& batch,
-                  const States* in, Saved& saved) const;
+    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dh,
+                  const Batch& batch, const States* in, Saved& saved) const;
 
     // forward + head_loss + backward: loss [N] of the micro-step, grads += scale * d(sum loss).
     // Activations are taken from `activations` inside a scope of their own.
@@ -66,10 +66,13 @@ class Model {
   private:
     ModelConfig config_;
     ParamTable params_;
-    int embed_ = -1, positions_ = -1, head_ = -1;
+    Weight embed_, positions_, head_;
     std::vector<Block> blocks_;
     Norm final_norm_;
 };
+
+// The decay rates of every layer, [L,H] acc, on `device`: what Run::slopes views.
+OwnedTensor upload_slopes(const ModelConfig& config, Device& device, DType acc);
 
 // Sizes, in bytes, of the arenas that loss_and_gradients or forward needs: measured by a dry run.
 struct ArenaSizes {

@@ -13,6 +13,7 @@ struct Run {
     const Kernels& kernels;
     Arena& scratch; // taken and returned within one call
     DType dtype;    // compute dtype: activations and weights
+    Tensor slopes;  // [L,H] acc on the device: upload_slopes(config, device, acc), model.h
     DType acc() const { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 };
 
@@ -27,7 +28,8 @@ struct Batch {
     int64_t rows() const { return ids.shape[0]; }
 };
 
-// The recurrent state of some sequences: for each layer [sequences,H,D,E] acc, after the last token.
+// The recurrent state of some sequences: for each layer [sequences,H,D,E] acc, after the last
+// token.
 struct States {
     std::vector<Tensor> layers;
 };

@@ -1,0 +1,227 @@
+#include "model/mixer.h"
+
+namespace tnl {
+namespace {
+
+// [N,H,D] -> [B,T,H,D]
+Tensor by_sequence(const Tensor& x, const Batch& batch) {
+    const int64_t B = batch.cu_seqlens.rank ? 1 : batch.sequences;
+    return x.split_first(B, x.shape[0] / B);
+}
+
+size_t workspace_bytes(const Run& run, const Tensor& q, const Tensor& v, const Batch& batch,
+                       bool backward) {
+    const LightningShape shape{q.shape[0], q.shape[1],      q.shape[2], q.shape[3],
+                               v.shape[3], batch.sequences, run.dtype};
+    return run.kernels.lightning_workspace(shape, backward);
+}
+
+Tensor take_workspace(Run& run, size_t bytes) {
+    if (bytes == 0) return {};
+    return run.scratch.tensor(DType::u8, {static_cast<int64_t>(bytes)}, "lightning.workspace");
+}
+
+} // namespace
+
+Mixer::Mixer(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer)
+    : layer_(layer), heads_(config.decoder_attention_heads), head_dim_(config.head_dim()),
+      hidden_(config.hidden_dim), key_dim_(config.key_dim(layer)), qk_act_(config.qk_activation()),
+      v_act_(config.value_activation()), gate_act_(config.gate_activation()),
+      fused_act_(config.low_rank_gate() && qk_act_ == v_act_), has_gate_(config.output_gate),
+      low_rank_(has_gate_ && config.low_rank_gate()) {
+    const int64_t C = config.decoder_embed_dim;
+    const bool full_gate = has_gate_ && !low_rank_;
+    proj_ = Linear(table, {name + (full_gate ? ".qkvu_proj" : ".qkv_proj")}, C,
+                   (full_gate ? 4 : 3) * hidden_, config.bias);
+    if (low_rank_) {
+        gate_in_ = Linear(table, {name + ".output_gate.0"}, C, config.gate_dim, config.bias);
+        gate_out_ = Linear(table, {name + ".output_gate.1"}, config.gate_dim, hidden_, config.bias);
+    }
+    if (config.uses_lrpe(layer)) {
+        theta_ = add_weight(table, name + ".lrpe.theta", {heads_, 1, head_dim_}, Init::lrpe_theta);
+        theta_ = {theta_.offset, heads_, head_dim_};
+    }
+    norm_ = Norm(table, name + ".norm", hidden_, config);
+    out_ = Linear(table, {name + ".out_proj"}, hidden_, C, config.bias);
+}
+
+Mixer::Saved Mixer::save(Arena& arena, DType dtype, DType acc, int64_t rows) const {
+    Saved s;
+    s.proj = arena.tensor(dtype, {rows, proj_.out()}, "mixer.qkvu");
+    s.o = arena.tensor(dtype, {rows, hidden_}, "mixer.o");
+    s.o_stats = arena.tensor(acc, {rows, 2}, "mixer.stats");
+    if (low_rank_) {
+        s.rank = arena.tensor(dtype, {rows, gate_in_.out()}, "mixer.gate_rank");
+        s.gate = arena.tensor(dtype, {rows, hidden_}, "mixer.gate");
+    }
+    return s;
+}
+
+Tensor Mixer::part(const Tensor& proj, int64_t index) const {
+    return proj.slice(1, index * hidden_, (index + 1) * hidden_);
+}
+
+Tensor Mixer::heads(const Tensor& rows) const { return rows.split_last(heads_, head_dim_); }
+
+Mixer::Qkv Mixer::activate(Run& run, const Tensor& weights, const Tensor& proj,
+                           const Batch& batch) const {
+    const int64_t N = proj.shape[0];
+    auto activated = [&](int64_t index, Activation act, const char* name) {
+        const Tensor x = heads(part(proj, index));
+        if (act == Activation::identity) return x;
+        const Tensor y = run.scratch.tensor(run.dtype, {N, heads_, head_dim_}, name);
+        run.kernels.act_forward(run.stream, y, x, act);
+        return y;
+    };
+    Qkv out;
+    if (fused_act_ && qk_act_ != Activation::identity) {
+        const Tensor all = run.scratch.tensor(run.dtype, {N, 3 * hidden_}, "mixer.qkv");
+        run.kernels.act_forward(run.stream, all, proj.slice(1, 0, 3 * hidden_), qk_act_);
+        out.qa = heads(part(all, 0));
+        out.ka = heads(part(all, 1));
+        out.va = heads(part(all, 2));
+    } else {
+        out.qa = activated(0, qk_act_, "mixer.q");
+        out.ka = activated(1, qk_act_, "mixer.k");
+        out.va = activated(2, v_act_, "mixer.v");
+    }
+    out.q = out.qa;
+    out.k = out.ka;
+    out.v = out.va;
+    if (theta_) {
+        out.q = run.scratch.tensor(run.dtype, {N, heads_, key_dim_}, "mixer.q_lrpe");
+        out.k = run.scratch.tensor(run.dtype, {N, heads_, key_dim_}, "mixer.k_lrpe");
+        const Tensor theta = theta_.in(weights);
+        run.kernels.lrpe_forward(run.stream, out.q, out.qa, theta, batch.positions);
+        run.kernels.lrpe_forward(run.stream, out.k, out.ka, theta, batch.positions);
+    }
+    if (batch.value_mask.rank) {
+        out.v = run.scratch.tensor(run.dtype, {N, heads_, head_dim_}, "mixer.v_masked");
+        run.kernels.cast(run.stream, out.v, out.va);
+        run.kernels.mask_rows(run.stream, out.v, batch.value_mask);
+    }
+    return out;
+}
+
+void Mixer::gate(Run& run, Tensor y, Tensor normed, const Saved& saved) const {
+    const Tensor u = low_rank_ ? saved.gate : part(saved.proj, 3);
+    run.kernels.gate_forward(run.stream, y, normed, u, gate_act_);
+}
+
+void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
+                    Tensor state_in, Tensor state_out, Saved* saved) const {
+    const auto scope = run.scratch.scope();
+    const int64_t N = x.shape[0];
+    Saved own;
+    if (!saved) own = save(run.scratch, run.dtype, run.acc(), N);
+    Saved& s = saved ? *saved : own;
+    proj_.forward(run, weights, s.proj, x);
+    if (low_rank_) {
+        gate_in_.forward(run, weights, s.rank, x);
+        gate_out_.forward(run, weights, s.gate, s.rank);
+    }
+    {
+        const auto inner = run.scratch.scope();
+        const Qkv qkv = activate(run, weights, s.proj, batch);
+        LightningForward call;
+        call.q = by_sequence(qkv.q, batch);
+        call.k = by_sequence(qkv.k, batch);
+        call.v = by_sequence(qkv.v, batch);
+        call.o = by_sequence(heads(s.o), batch);
+        call.slopes = run.slopes.slice(0, layer_, layer_ + 1).reshape({heads_});
+        call.state_in = state_in;
+        call.state_out = state_out;
+        call.cu_seqlens = batch.cu_seqlens;
+        call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
+        run.kernels.lightning_forward(run.stream, call);
+    }
+    const Tensor normed = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.normed");
+    norm_.forward(run, weights, {}, normed, s.o_stats, s.o, {});
+    if (has_gate_) gate(run, normed, normed, s);
+    out_.forward(run, weights, y, normed);
+}
+
+void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+                     Tensor x, const Batch& batch, Tensor state_in, const Saved& s) const {
+    const auto scope = run.scratch.scope();
+    const int64_t N = x.shape[0];
+    const Tensor dproj = run.scratch.tensor(run.dtype, {N, proj_.out()}, "mixer.dqkvu");
+    const Tensor dgate =
+        low_rank_ ? run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.dgate") : Tensor{};
+    const Tensor dout = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.do");
+    {
+        // y = (norm(o) * gate(u)) Wo^T: the product is made again rather than kept.
+        const auto inner = run.scratch.scope();
+        const Tensor normed = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.normed");
+        const Tensor gated =
+            has_gate_ ? run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.gated") : normed;
+        const Tensor dgated = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.dgated");
+        norm_.forward(run, weights, {}, normed, {}, s.o, {});
+        if (has_gate_) gate(run, gated, normed, s);
+        out_.backward(run, weights, grads, dgated, dy, gated);
+        if (has_gate_) {
+            const Tensor u = low_rank_ ? s.gate : part(s.proj, 3);
+            const Tensor du = low_rank_ ? dgate : part(dproj, 3);
+            run.kernels.gate_backward(run.stream, dgated, du, dgated, normed, u, gate_act_);
+        }
+        norm_.backward(run, weights, grads, dout, dgated, s.o, s.o_stats, false);
+    }
+    {
+        const auto inner = run.scratch.scope();
+        const Qkv qkv = activate(run, weights, s.proj, batch);
+        LightningBackward call;
+        call.q = by_sequence(qkv.q, batch);
+        call.k = by_sequence(qkv.k, batch);
+        call.v = by_sequence(qkv.v, batch);
+        call.dout = by_sequence(heads(dout), batch);
+        call.slopes = run.slopes.slice(0, layer_, layer_ + 1).reshape({heads_});
+        call.state_in = state_in;
+        call.cu_seqlens = batch.cu_seqlens;
+        // Straight into the projection's gradient, unless LRPE comes between.
+        Tensor dq = heads(part(dproj, 0)), dk = heads(part(dproj, 1));
+        if (theta_) {
+            dq = run.scratch.tensor(run.dtype, {N, heads_, key_dim_}, "mixer.dq_lrpe");
+            dk = run.scratch.tensor(run.dtype, {N, heads_, key_dim_}, "mixer.dk_lrpe");
+        }
+        call.dq = by_sequence(dq, batch);
+        call.dk = by_sequence(dk, batch);
+        call.dv = by_sequence(heads(part(dproj, 2)), batch);
+        call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, true));
+        run.kernels.lightning_backward(run.stream, call);
+        qkv_backward(run, weights, grads, dproj, dq, dk, qkv, s, batch);
+    }
+    proj_.backward(run, weights, grads, dx, dproj, x);
+    if (low_rank_) {
+        const Tensor drank = run.scratch.like(s.rank, "mixer.dgate_rank");
+        gate_out_.backward(run, weights, grads, drank, dgate, s.rank);
+        gate_in_.backward(run, weights, grads, dx, drank, x, true);
+    }
+}
+
+void Mixer::qkv_backward(Run& run, const Tensor& weights, const Tensor& grads, const Tensor& dproj,
+                         Tensor dq, Tensor dk, const Qkv& qkv, const Saved& s,
+                         const Batch& batch) const {
+    if (batch.value_mask.rank) run.kernels.mask_rows(run.stream, part(dproj, 2), batch.value_mask);
+    if (theta_) {
+        const Tensor theta = theta_.in(weights), dtheta = theta_.in(grads);
+        run.kernels.lrpe_backward(run.stream, heads(part(dproj, 0)), dtheta, dq, qkv.qa, theta,
+                                  batch.positions);
+        run.kernels.lrpe_backward(run.stream, heads(part(dproj, 1)), dtheta, dk, qkv.ka, theta,
+                                  batch.positions);
+    }
+    if (fused_act_) {
+        const Tensor d = dproj.slice(1, 0, 3 * hidden_);
+        run.kernels.act_backward(run.stream, d, d, s.proj.slice(1, 0, 3 * hidden_), qk_act_);
+        return;
+    }
+    auto through = [&](int64_t index, Activation act) {
+        const Tensor d = heads(part(dproj, index));
+        if (act != Activation::identity)
+            run.kernels.act_backward(run.stream, d, d, heads(part(s.proj, index)), act);
+    };
+    through(0, qk_act_);
+    through(1, qk_act_);
+    through(2, v_act_);
+}
+
+} // namespace tnl

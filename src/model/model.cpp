@@ -1,0 +1,165 @@
+#include "model/model.h"
+
+#include <algorithm>
+
+namespace tnl {
+namespace {
+
+Tensor state_of(const States* states, int64_t layer) {
+    return states ? states->layers[static_cast<size_t>(layer)] : Tensor{};
+}
+
+void check_batch(const Batch& batch, const Run& run, const ModelConfig& config) {
+    const int64_t N = batch.rows();
+    TNL_CHECK(batch.sequences >= 1 || batch.cu_seqlens.rank, "a batch of {} sequences",
+              batch.sequences);
+    TNL_CHECK(batch.positions.is({N}), "positions have shape {}, wanted [{}] as ids",
+              batch.positions.shape_string(), N);
+    if (batch.cu_seqlens.rank)
+        TNL_CHECK(batch.cu_seqlens.is({batch.sequences + 1}),
+                  "cu_seqlens has shape {}, wanted [{}]", batch.cu_seqlens.shape_string(),
+                  batch.sequences + 1);
+    else
+        TNL_CHECK(N % batch.sequences == 0, "{} tokens do not divide into {} sequences", N,
+                  batch.sequences);
+    TNL_CHECK(run.slopes.is({config.decoder_layers, config.decoder_attention_heads}) &&
+                  run.slopes.dtype == run.acc(),
+              "Run::slopes is {} {}, wanted [{}, {}] {}", name_of(run.slopes.dtype),
+              run.slopes.shape_string(), config.decoder_layers, config.decoder_attention_heads,
+              name_of(run.acc()));
+}
+
+} // namespace
+
+Model::Model(ModelConfig config) : config_(std::move(config)) {
+    config_.validate();
+    const int64_t C = config_.decoder_embed_dim;
+    embed_ = add_weight(params_, "model.embed_tokens.weight", {config_.vocab_size, C});
+    if (config_.position_embeddings > 0)
+        positions_ =
+            add_weight(params_, "model.embed_positions.weight", {config_.position_embeddings, C});
+    for (int64_t l = 0; l < config_.decoder_layers; ++l)
+        blocks_.emplace_back(params_, fmt::format("model.layers.{}", l), config_, l);
+    final_norm_ = Norm(params_, "model.final_norm", C, config_);
+    head_ = config_.tie_word_embeddings
+                ? embed_
+                : add_weight(params_, "lm_head.weight", {config_.vocab_size, C});
+}
+
+void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch, const States* in,
+                    const States* out, Saved* saved, Arena* activations) const {
+    check_batch(batch, run, config_);
+    const auto scope = run.scratch.scope();
+    const int64_t N = batch.rows(), C = config_.decoder_embed_dim;
+    Tensor x = run.scratch.tensor(run.dtype, {N, C}, "model.x");
+    const Tensor delta = run.scratch.tensor(run.dtype, {N, C}, "model.delta");
+    run.kernels.embed_forward(run.stream, x, embed_.in(weights), batch.ids,
+                              static_cast<float>(config_.embed_scale()));
+    if (positions_)
+        run.kernels.embed_forward(run.stream, delta, positions_.in(weights), batch.positions, 1);
+    for (int64_t l = 0; l < config_.decoder_layers; ++l) {
+        Block::Saved* block_saved = nullptr;
+        Tensor keep;
+        if (saved && saved->recompute == Recompute::none) {
+            saved->blocks.push_back(
+                blocks_[static_cast<size_t>(l)].save(*activations, run.dtype, run.acc(), N));
+            block_saved = &saved->blocks.back();
+        } else if (saved) {
+            keep = activations->tensor(run.dtype, {N, C}, "block.h1");
+            saved->inputs.push_back(keep);
+        }
+        blocks_[static_cast<size_t>(l)].forward(run, weights, x, delta, l == 0 && !positions_,
+                                                batch, state_of(in, l), state_of(out, l),
+                                                block_saved, keep);
+    }
+    Tensor last = x, stats;
+    if (saved) {
+        last = saved->last = activations->tensor(run.dtype, {N, C}, "model.last");
+        stats = saved->last_stats = activations->tensor(run.acc(), {N, 2}, "model.last_stats");
+    }
+    final_norm_.forward(run, weights, last, h, stats, x, delta);
+}
+
+void Model::logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const {
+    run.kernels.gemm(run.stream, logits, h, head_.in(weights), false, true, 1, 0);
+}
+
+void Model::head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, const Batch& batch,
+                      int64_t chunk, Tensor dh, Tensor grads, float scale) const {
+    const auto scope = run.scratch.scope();
+    const int64_t N = batch.rows();
+    const bool gradient = dh.rank != 0;
+    chunk = std::min(chunk, N);
+    const Tensor buffer = run.scratch.tensor(run.dtype, {chunk, config_.vocab_size}, "head.logits");
+    for (int64_t begin = 0; begin < N; begin += chunk) {
+        const int64_t end = std::min(N, begin + chunk);
+        const Tensor rows = h.slice(0, begin, end), part = buffer.slice(0, 0, end - begin);
+        logits(run, weights, part, rows);
+        run.kernels.cross_entropy(run.stream, loss.slice(0, begin, end), part,
+                                  batch.targets.slice(0, begin, end), gradient, scale);
+        if (!gradient) continue;
+        run.kernels.gemm(run.stream, dh.slice(0, begin, end), part, head_.in(weights), false, false,
+                         1, 0);
+        run.kernels.gemm(run.stream, head_.in(grads), part, rows, true, false, 1, 1);
+    }
+}
+
+void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dh,
+                     const Batch& batch, const States* in, Saved& saved) const {
+    const auto scope = run.scratch.scope();
+    const int64_t N = batch.rows();
+    const Tensor d = run.scratch.like(dh, "model.d");
+    final_norm_.backward(run, weights, grads, d, dh, saved.last, saved.last_stats, false);
+    for (int64_t l = config_.decoder_layers - 1; l >= 0; --l) {
+        const Block& block = blocks_[static_cast<size_t>(l)];
+        if (saved.recompute == Recompute::none) {
+            block.backward(run, weights, grads, d, batch, state_of(in, l),
+                           saved.blocks[static_cast<size_t>(l)]);
+            continue;
+        }
+        const auto inner = run.scratch.scope();
+        Block::Saved again = block.save(run.scratch, run.dtype, run.acc(), N);
+        block.recompute(run, weights, saved.inputs[static_cast<size_t>(l)], batch, state_of(in, l),
+                        again);
+        block.backward(run, weights, grads, d, batch, state_of(in, l), again);
+    }
+    run.kernels.embed_backward(run.stream, embed_.in(grads), d, batch.ids,
+                               static_cast<float>(config_.embed_scale()));
+    if (positions_)
+        run.kernels.embed_backward(run.stream, positions_.in(grads), d, batch.positions, 1);
+}
+
+void Model::loss_and_gradients(Run& run, const Tensor& weights, Tensor grads, Tensor loss,
+                               const Batch& batch, Recompute recompute, int64_t head_chunk,
+                               float scale, Arena& activations) const {
+    const auto scope = activations.scope();
+    const int64_t N = batch.rows(), C = config_.decoder_embed_dim;
+    Saved saved;
+    saved.recompute = recompute;
+    const Tensor h = activations.tensor(run.dtype, {N, C}, "model.h");
+    const Tensor dh = activations.tensor(run.dtype, {N, C}, "model.dh");
+    forward(run, weights, h, batch, nullptr, nullptr, &saved, &activations);
+    head_loss(run, weights, loss, h, batch, head_chunk, dh, grads, scale);
+    backward(run, weights, grads, dh, batch, nullptr, saved);
+}
+
+void Model::loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch, const States* in,
+                 const States* out, int64_t head_chunk, Arena& activations) const {
+    const auto scope = activations.scope();
+    const Tensor h =
+        activations.tensor(run.dtype, {batch.rows(), config_.decoder_embed_dim}, "model.h");
+    forward(run, weights, h, batch, in, out, nullptr, nullptr);
+    head_loss(run, weights, loss, h, batch, head_chunk, {}, {}, 1);
+}
+
+States Model::make_states(Arena& arena, DType acc, int64_t sequences) const {
+    States states;
+    for (int64_t l = 0; l < config_.decoder_layers; ++l)
+        states.layers.push_back(arena.tensor(
+            acc,
+            {sequences, config_.decoder_attention_heads, config_.key_dim(l), config_.head_dim()},
+            "state"));
+    return states;
+}
+
+} // namespace tnl

@@ -1,0 +1,29 @@
+// Simple gated linear unit (2405.17381 eq. 12):  y = l3(act(l1 x) * l2 x), act = identity as
+// released.
+//   x, y [N,C]   l1, l2 [F,C]   l3 [C,F]
+#pragma once
+
+#include "model/linear.h"
+
+namespace tnl {
+
+class Sglu {
+  public:
+    struct Saved {
+        Tensor uv; // [N,2F]: l1 x and l2 x
+    };
+    Sglu(ParamTable& table, const std::string& name, const ModelConfig& config);
+    Saved save(Arena& arena, DType dtype, int64_t rows) const;
+    void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const;
+    // The first half of forward: fills saved.
+    void project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const;
+    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+                  Tensor x, const Saved& saved) const;
+
+  private:
+    int64_t width_;
+    Activation act_;
+    Linear in_, out_;
+};
+
+} // namespace tnl
