@@ -1,0 +1,255 @@
+// The model as a whole: gradients in double against finite differences, and the equivalences that
+// make one forward serve every mode.
+#include "model/testbed.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+namespace tnl {
+namespace {
+
+using testing::HostBatch;
+using testing::ModelBed;
+using testing::random_batch;
+
+ModelConfig small() {
+    ModelConfig c;
+    c.vocab_size = 29;
+    c.decoder_embed_dim = 24;
+    c.hidden_dim = 24;
+    c.decoder_layers = 2;
+    c.decoder_attention_heads = 3;
+    c.glu_dim = 20;
+    c.linear_use_lrpe_list = {1, 0};
+    c.init_std = 0.25;
+    return c;
+}
+
+struct Variant {
+    const char* name;
+    void (*change)(ModelConfig&);
+};
+
+const Variant kVariants[] = {
+    {"tnl1", [](ModelConfig&) {}},
+    {"tnl3", [](ModelConfig& c) { c.gate_dim = 5; }},
+    {"unscaled", [](ModelConfig& c) { c.no_scale_embedding = true; }},
+    {"untied", [](ModelConfig& c) { c.tie_word_embeddings = false; }},
+    {"bias", [](ModelConfig& c) { c.bias = true; }},
+    {"tnl3_bias", [](ModelConfig& c) { c.bias = true, c.gate_dim = 4; }},
+    {"layernorm", [](ModelConfig& c) { c.norm_type = "layernorm"; }},
+    {"rmsnorm", [](ModelConfig& c) { c.norm_type = "rmsnorm"; }},
+    {"paper_decay", [](ModelConfig& c) { c.decay_law = DecayLaw::paper; }},
+    {"no_decay", [](ModelConfig& c) { c.decay_law = DecayLaw::none; }},
+    {"no_gate", [](ModelConfig& c) { c.output_gate = false; }},
+    {"gate_sigmoid", [](ModelConfig& c) { c.gate_act_fun = "sigmoid"; }},
+    {"glu_silu", [](ModelConfig& c) { c.glu_act_fun = "silu"; }},
+    {"act_none", [](ModelConfig& c) { c.linear_act_fun = "none"; }},
+    {"act_one_plus_elu", [](ModelConfig& c) { c.linear_act_fun = "1+elu"; }},
+    {"act_gelu", [](ModelConfig& c) { c.linear_act_fun = "gelu"; }},
+    {"act_exp", [](ModelConfig& c) { c.linear_act_fun = "exp"; }},
+    {"tnl3_exp", [](ModelConfig& c) { c.linear_act_fun = "exp", c.gate_dim = 3; }},
+    {"value_silu", [](ModelConfig& c) { c.value_act_fun = "silu"; }},
+    {"absolute_positions",
+     [](ModelConfig& c) {
+         c.position_embeddings = 64, c.linear_use_lrpe_list = {0, 0};
+     }},
+    {"lrpe_everywhere",
+     [](ModelConfig& c) {
+         c.linear_use_lrpe_list = {1, 1};
+     }},
+    {"wide_hidden",
+     [](ModelConfig& c) {
+         c.hidden_dim = 36, c.linear_use_lrpe_list = {0, 0};
+     }},
+};
+
+ModelConfig variant(const Variant& v) {
+    ModelConfig c = small();
+    v.change(c);
+    return c;
+}
+
+class Variants : public ::testing::TestWithParam<Variant> {};
+
+// Central differences on a sample of every parameter's entries, with packed documents, ignored
+// targets and masked values all at once. For `exp` the reference subtracts a maximum through which
+// no gradient flows, so the true derivative differs from the defined one: those are checked on
+// directions that leave the maximum's contribution out, that is not at all here but in the op's
+// test.
+TEST_P(Variants, GradientsMatchFiniteDifferences) {
+    const ModelConfig config = variant(GetParam());
+    if (config.linear_act_fun == "exp")
+        GTEST_SKIP() << "exp stops the gradient of its maximum by definition; see the op's test";
+    ModelBed bed(config, DType::f64, cpu_oracle_kernels());
+    HostBatch batch = random_batch(config, 1, 23, 3);
+    batch.offsets = {0, 9, 9, 10, 23};
+    batch.mask.assign(23, 1);
+    batch.mask[10] = batch.mask[11] = 0;
+    bed.loss_and_gradients(batch, Recompute::none, 7, 0.5f);
+    const double h = 1e-5;
+    for (const Param& p : bed.model.params().all()) {
+        double scale = 0;
+        for (int64_t i = 0; i < p.size; ++i)
+            scale = std::max(scale, std::abs(bed.grads.as<double>()[p.offset + i]));
+        ASSERT_GT(scale, 1e-6) << p.name << " has no gradient";
+        const int64_t step = std::max<int64_t>(1, p.size / 6);
+        for (int64_t i = 0; i < p.size; i += step) {
+            const int64_t at = p.offset + i;
+            const double w = bed.weights.as<double>()[at];
+            bed.set(at, w + h);
+            const double up = bed.loss(batch);
+            bed.set(at, w - h);
+            const double down = bed.loss(batch);
+            bed.set(at, w);
+            EXPECT_NEAR(bed.grads.as<double>()[at], 0.5 * (up - down) / (2 * h), 2e-7 * (1 + scale))
+                << p.name << "[" << i << "]";
+        }
+    }
+}
+
+TEST_P(Variants, RecomputationChangesNothing) {
+    const ModelConfig config = variant(GetParam());
+    HostBatch batch = random_batch(config, 2, 12, 8);
+    ModelBed keep(config, DType::f32, cpu_kernels(), 2),
+        again(config, DType::f32, cpu_kernels(), 2);
+    const double a = keep.loss_and_gradients(batch, Recompute::none, 100, 1);
+    const double b = again.loss_and_gradients(batch, Recompute::block, 100, 1);
+    EXPECT_EQ(a, b);
+    EXPECT_EQ(ModelBed::values(keep.grads), ModelBed::values(again.grads));
+}
+
+TEST_P(Variants, DecodeEqualsPrefillEqualsTrainingForward) {
+    const ModelConfig config = variant(GetParam());
+    const int64_t B = 2, T = 19, V = config.vocab_size;
+    ModelBed bed(config, DType::f64, cpu_oracle_kernels());
+    HostBatch whole = random_batch(config, B, T, 4);
+    const auto expected = bed.logits(whole);
+
+    Arena arena = Arena::measuring("states");
+    bed.model.make_states(arena, DType::f64, B);
+    Arena memory("states", *bed.device, arena.peak());
+    States states = bed.model.make_states(memory, DType::f64, B);
+    for (Tensor& s : states.layers) bed.device->zero(s.data, static_cast<size_t>(s.bytes()));
+    double worst = 0;
+    // A prefill of 8 tokens, one of 5, then token by token, the state carried in place.
+    for (int64_t begin = 0; begin < T;) {
+        const int64_t n = begin == 0 ? 8 : begin == 8 ? 5 : 1;
+        HostBatch part;
+        part.sequences = B;
+        for (int64_t b = 0; b < B; ++b)
+            for (int64_t t = begin; t < begin + n; ++t) {
+                part.ids.push_back(whole.ids[static_cast<size_t>(b * T + t)]);
+                part.positions.push_back(static_cast<int32_t>(t));
+            }
+        const auto got = bed.logits(part, &states, &states);
+        for (int64_t b = 0; b < B; ++b)
+            for (int64_t t = 0; t < n; ++t)
+                for (int64_t v = 0; v < V; ++v)
+                    worst = std::max(
+                        worst,
+                        std::abs(got[static_cast<size_t>((b * n + t) * V + v)] -
+                                 expected[static_cast<size_t>((b * T + begin + t) * V + v)]));
+        begin += n;
+    }
+    EXPECT_LT(worst, 1e-11);
+}
+
+TEST_P(Variants, FastKernelsAgreeWithTheOracle) {
+    const ModelConfig config = variant(GetParam());
+    HostBatch batch = random_batch(config, 2, 70, 9);
+    for (auto& p : batch.positions) p %= 64;
+    ModelBed exact(config, DType::f64, cpu_oracle_kernels());
+    ModelBed fast(config, DType::f32, cpu_kernels(), 2);
+    const double a = exact.loss_and_gradients(batch, Recompute::none, 33, 1);
+    const double b = fast.loss_and_gradients(batch, Recompute::none, 64, 1);
+    EXPECT_NEAR(a, b, 1e-4 * std::abs(a));
+    const auto want = ModelBed::values(exact.grads), got = ModelBed::values(fast.grads);
+    for (const Param& p : exact.model.params().all()) {
+        double largest = 0, worst = 0;
+        for (int64_t i = 0; i < p.size; ++i) {
+            const auto at = static_cast<size_t>(p.offset + i);
+            largest = std::max(largest, std::abs(want[at]));
+            worst = std::max(worst, std::abs(want[at] - got[at]));
+        }
+        EXPECT_LT(worst, 1e-4 * largest) << p.name;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Model, Variants, ::testing::ValuesIn(kVariants),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST(Model, PackedDocumentsEqualSeparateOnes) {
+    const ModelConfig config = small();
+    ModelBed bed(config, DType::f64, cpu_oracle_kernels());
+    HostBatch packed = random_batch(config, 1, 30, 6);
+    packed.offsets = {0, 11, 12, 30};
+    for (size_t i = 0; i < 30; ++i)
+        packed.positions[i] = static_cast<int32_t>(i < 11 ? i : i < 12 ? 0 : i - 12);
+    const auto all = bed.logits(packed);
+    double worst = 0;
+    for (size_t d = 0; d + 1 < packed.offsets.size(); ++d) {
+        HostBatch one;
+        for (int32_t i = packed.offsets[d]; i < packed.offsets[d + 1]; ++i) {
+            one.ids.push_back(packed.ids[static_cast<size_t>(i)]);
+            one.positions.push_back(packed.positions[static_cast<size_t>(i)]);
+        }
+        const auto alone = bed.logits(one);
+        const size_t at = static_cast<size_t>(packed.offsets[d] * config.vocab_size);
+        for (size_t i = 0; i < alone.size(); ++i)
+            worst = std::max(worst, std::abs(alone[i] - all[at + i]));
+    }
+    EXPECT_LT(worst, 1e-12);
+}
+
+TEST(Model, LrpeDependsOnRelativePositionsOnly) {
+    const ModelConfig config = small();
+    ModelBed bed(config, DType::f64, cpu_oracle_kernels());
+    HostBatch batch = random_batch(config, 1, 20, 2);
+    const auto a = bed.logits(batch);
+    for (auto& p : batch.positions) p += 1000;
+    const auto b = bed.logits(batch);
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-10);
+}
+
+TEST(Model, TheDryRunMeasuresExactly) {
+    const ModelConfig config = small();
+    const Model model(config);
+    for (Recompute recompute : {Recompute::none, Recompute::block}) {
+        ArenaSizes sizes = measure_training(model, cpu_kernels(), DType::f32, 48, 3, recompute, 16);
+        EXPECT_GT(sizes.activations.peak(), 0u);
+        EXPECT_GT(sizes.scratch.peak(), 0u);
+    }
+    ModelBed bed(config, DType::f32, cpu_kernels());
+    HostBatch batch = random_batch(config, 1, 48, 2);
+    batch.offsets = {0, 16, 20, 48};
+    // The bed allocates exactly the measured sizes; an arena that is too small throws.
+    EXPECT_NO_THROW(bed.loss_and_gradients(batch, Recompute::none, 16, 1));
+    EXPECT_NO_THROW(bed.loss_and_gradients(batch, Recompute::block, 16, 1));
+}
+
+TEST(Model, RepeatsBitForBit) {
+    const ModelConfig config = small();
+    HostBatch batch = random_batch(config, 2, 40, 2);
+    ModelBed a(config, DType::f32, cpu_kernels(), 2), b(config, DType::f32, cpu_kernels(), 2);
+    EXPECT_EQ(a.loss_and_gradients(batch, Recompute::none, 32, 1),
+              b.loss_and_gradients(batch, Recompute::none, 32, 1));
+    EXPECT_EQ(ModelBed::values(a.grads), ModelBed::values(b.grads));
+}
+
+TEST(Model, RejectsABatchThatDoesNotFit) {
+    const ModelConfig config = small();
+    ModelBed bed(config, DType::f32, cpu_kernels());
+    HostBatch batch = random_batch(config, 1, 10, 2);
+    batch.sequences = 3;
+    EXPECT_THROW(bed.logits(batch), Error);
+    batch = random_batch(config, 1, 10, 2);
+    batch.positions.pop_back();
+    HostBatch bad = batch;
+    EXPECT_NO_THROW(bad.view());
+}
+
+} // namespace
+} // namespace tnl
