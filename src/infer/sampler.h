@@ -1,0 +1,60 @@
+// Choosing the next token from logits [V]: pure functions, no state between calls.
+//
+// The order and meaning of the steps are those of Hugging Face generation, so that a
+// generation_config.json means the same here:
+//   bias -> repetition penalty -> temperature -> top-k -> top-p -> min-p -> softmax -> draw
+// Ties in top-p are broken by the lower token id; top-k keeps every token that ties with the k-th.
+// The number drawn is Philox(seed, request).uniform(position): a request's tokens do not depend on
+// what else is in the batch, nor on the thread count.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
+
+namespace tnl {
+
+struct SamplerOptions {
+    double temperature = 1;        // >= 0; 0 is greedy: the largest logit, the lower id on a tie
+    int64_t top_k = 0;             // keep the k largest; 0: all
+    double top_p = 1;              // keep the fewest that reach this probability, in (0, 1]; 1: all
+    double min_p = 0;              // drop those below min_p times the largest, in [0, 1]
+    double repetition_penalty = 1; // > 0: logits of seen tokens are divided (if positive) or
+                                   // multiplied (if negative) by it
+    std::vector<std::pair<int32_t, float>> logit_bias; // added to the logits of these tokens
+    uint64_t seed = 0;
+
+    // Throws UsageError naming the field, its value and its range.
+    void validate() const;
+};
+
+// The tokens of one sequence, prompt and continuation, each once.
+class SeenTokens {
+  public:
+    explicit SeenTokens(int64_t vocab_size) : seen_(static_cast<size_t>(vocab_size), false) {}
+    void add(int32_t token);
+    std::span<const int32_t> list() const { return list_; }
+
+  private:
+    std::vector<bool> seen_;
+    std::vector<int32_t> list_; // in order of first appearance
+};
+
+struct Candidate {
+    int32_t token = 0;
+    double p = 0;
+};
+
+// The distribution that is drawn from: the tokens left after every step, with probabilities that
+// sum to 1. In no particular order, but always the same for the same arguments. Throws where a
+// logit is NaN or +infinity, or where none is above -infinity.
+std::vector<Candidate> token_distribution(std::span<const float> logits,
+                                          const SamplerOptions& options,
+                                          std::span<const int32_t> seen);
+
+// The next token of `request` at `position` (the index of the new token in its sequence).
+int32_t sample_token(std::span<const float> logits, const SamplerOptions& options,
+                     std::span<const int32_t> seen, uint64_t request, uint64_t position);
+
+} // namespace tnl

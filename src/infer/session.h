@@ -1,0 +1,97 @@
+// A model at work on some sequences: their recurrent states ("slots") and the memory of one call.
+// Prompts go through the chunked form in pieces, so that memory is bounded whatever their length;
+// then every token is one step of the recurrence, on the state in place. All memory is taken at
+// construction, its size known from a dry run; nothing grows with the length of a sequence.
+#pragma once
+
+#include "model/model.h"
+
+#include <algorithm>
+#include <span>
+#include <vector>
+
+namespace tnl {
+
+class Session {
+  public:
+    struct Options {
+        DType dtype = DType::f32; // of the weights and activations
+        int64_t slots = 1;        // sequences held at once
+        int64_t chunk = 1024;     // tokens of one prefill call, at least 1
+    };
+    // weights: flat, options.dtype, on the device; model, device and weights must outlive this.
+    Session(const Model& model, Device& device, Tensor weights, Options options);
+
+    // The memory that a session of these options takes beside the weights, in bytes.
+    struct Memory {
+        size_t states = 0;  // slots * ModelConfig::state_bytes()
+        size_t buffers = 0; // token ids, activations, logits
+        size_t scratch = 0; // inside a call
+        size_t total() const { return states + buffers + scratch; }
+    };
+    static Memory measure(const Model& model, const Kernels& kernels, const Options& options);
+
+    // Makes slots [first, first + count) empty sequences.
+    void reset(int64_t first, int64_t count);
+    // Slot `to` becomes what slot `from` is.
+    void move(int64_t to, int64_t from);
+    // Tokens seen by a slot.
+    int64_t length(int64_t slot) const { return lengths_[static_cast<size_t>(slot)]; }
+    // Sets the number of tokens seen without touching the state: for benchmarks of long contexts.
+    void set_length(int64_t slot, int64_t tokens) { lengths_[static_cast<size_t>(slot)] = tokens; }
+
+    // Appends texts[i], any length >= 1, to the sequence of slot first + i. Each text is cut at
+    // multiples of `chunk` from its own beginning, whatever its neighbours are, so that they do not
+    // change its result. Then logits(i) are those after the last token of texts[i].
+    void prefill(int64_t first, std::span<const std::span<const int32_t>> texts);
+    // Appends tokens[i] to the sequence of slot i. Then logits(i) are those after it.
+    void decode(std::span<const int32_t> tokens);
+
+    // f32, [V], of the last call.
+    std::span<const float> logits(int64_t row) const;
+
+    const Model& model() const { return model_; }
+    Device& device() const { return device_; }
+    const Options& options() const { return options_; }
+    const States& states() const { return states_; } // [slots,H,D,E] of every layer
+    Memory memory() const { return memory_; }
+
+  private:
+    // Tensors of one call, on the device.
+    struct Buffers {
+        Tensor ids, positions; // [rows] i32
+        Tensor picked;         // [slots] i32: rows whose logits are wanted
+        Tensor h, last;        // [rows,C], [slots,C]
+        Tensor logits;         // [slots,V] acc
+        Buffers(Arena& arena, const Model& model, const Options& options);
+    };
+    // A part of one text that goes into one call.
+    struct Piece {
+        int64_t slot, begin, end;
+        bool last;
+    };
+    static int64_t rows(const Options& options) { return std::max(options.chunk, options.slots); }
+    void check_tokens(std::span<const int32_t> tokens, int64_t first_position) const;
+    void run_pieces(std::span<const Piece> pieces, std::span<const std::span<const int32_t>> texts,
+                    int64_t first);
+    States slots_view(int64_t begin, int64_t end) const;
+    Run make_run();
+    void fetch_logits(Tensor h, std::span<const int64_t> to_rows);
+
+    const Model& model_;
+    Device& device_;
+    const Kernels& kernels_;
+    Tensor weights_;
+    Options options_;
+    Memory memory_;
+    Arena state_arena_, buffer_arena_, scratch_;
+    States states_;
+    Buffers buffers_;
+    OwnedTensor slopes_;
+    std::vector<int64_t> lengths_;                               // per slot
+    std::vector<int32_t> ids_, positions_, cu_seqlens_, picked_; // host side of a call
+    std::vector<float> logits_;                                  // [slots,V]
+    std::vector<double> wide_;                                   // [V], f64 runs only
+};
+
+} // namespace tnl
