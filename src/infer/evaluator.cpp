@@ -1,0 +1,187 @@
+#include "infer/evaluator.h"
+
+#include "ops/dry.h"
+
+#include <algorithm>
+
+namespace tnl {
+namespace {
+
+DType acc_of(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+
+struct Sizes {
+    size_t buffers = 0, activations = 0, scratch = 0;
+};
+
+// What the buffers of a call are; the same code measures and takes them.
+struct Buffers {
+    States states;
+    Tensor ids, positions, targets, loss;
+    Buffers(Arena& arena, const Model& model, const Evaluator::Options& o) {
+        states = model.make_states(arena, acc_of(o.dtype), o.sequences);
+        ids = arena.tensor(DType::i32, {o.chunk}, "ids");
+        positions = arena.tensor(DType::i32, {o.chunk}, "positions");
+        targets = arena.tensor(DType::i32, {o.chunk}, "targets");
+        loss = arena.tensor(acc_of(o.dtype), {o.chunk}, "loss");
+    }
+};
+
+void dry_loss(const Model& model, const Kernels& kernels, const Evaluator::Options& o,
+              int64_t sequences, Sizes& sizes) {
+    const ModelConfig& config = model.config();
+    const Kernels none = dry_kernels(kernels);
+    Arena scratch = Arena::measuring("scratch"), activations = Arena::measuring("activations");
+    Arena other = Arena::measuring("buffers");
+    Stream stream;
+    const DType acc = acc_of(o.dtype);
+    Run run{stream, none, scratch, o.dtype,
+            Tensor(nullptr, acc, {config.decoder_layers, config.decoder_attention_heads})};
+    std::vector<int32_t> offsets(static_cast<size_t>(sequences + 1));
+    for (int64_t i = 0; i <= sequences; ++i)
+        offsets[static_cast<size_t>(i)] = static_cast<int32_t>(o.chunk * i / sequences);
+    Batch batch;
+    batch.ids = batch.positions = batch.targets = Tensor(nullptr, DType::i32, {o.chunk});
+    batch.cu_seqlens = Tensor(offsets.data(), DType::i32, {sequences + 1});
+    batch.sequences = sequences;
+    const States states = model.make_states(other, acc, sequences);
+    model.loss(run, Tensor(nullptr, o.dtype, {model.params().flat_size()}),
+               Tensor(nullptr, acc, {o.chunk}), batch, &states, &states, o.head_chunk, activations);
+    sizes.scratch = std::max(sizes.scratch, scratch.peak());
+    sizes.activations = std::max(sizes.activations, activations.peak());
+}
+
+Sizes measure(const Model& model, const Kernels& kernels, const Evaluator::Options& o) {
+    TNL_CHECK(o.chunk >= 1 && o.sequences >= 1 && o.head_chunk >= 1,
+              "chunk {}, sequences {}, head_chunk {}: wanted at least 1 each", o.chunk, o.sequences,
+              o.head_chunk);
+    Sizes sizes;
+    Arena buffers = Arena::measuring("buffers");
+    const Buffers unused(buffers, model, o);
+    sizes.buffers = buffers.peak();
+    dry_loss(model, kernels, o, 1, sizes);
+    dry_loss(model, kernels, o, o.sequences, sizes);
+    return sizes;
+}
+
+} // namespace
+
+Evaluator::Evaluator(const Model& model, Device& device, Tensor weights, Options options)
+    : model_(model), device_(device), kernels_(kernels_for(device)), weights_(weights),
+      options_(options), buffers_(Arena::measuring("")), activations_(Arena::measuring("")),
+      scratch_(Arena::measuring("")),
+      slopes_(upload_slopes(model.config(), device, acc_of(options.dtype))) {
+    TNL_CHECK(weights.is({model.params().flat_size()}) && weights.dtype == options.dtype,
+              "weights are {} {}, wanted {} [{}]", name_of(weights.dtype), weights.shape_string(),
+              name_of(options.dtype), model.params().flat_size());
+    const Sizes sizes = measure(model, kernels_, options);
+    memory_ = sizes.buffers + sizes.activations + sizes.scratch;
+    buffers_ = Arena("evaluation buffers", device, sizes.buffers);
+    activations_ = Arena("evaluation activations", device, sizes.activations);
+    scratch_ = Arena("evaluation scratch", device, sizes.scratch);
+    Buffers b(buffers_, model, options);
+    states_ = std::move(b.states);
+    ids_ = b.ids;
+    positions_ = b.positions;
+    targets_ = b.targets;
+    loss_ = b.loss;
+}
+
+void Evaluator::check_tokens(std::span<const std::vector<int32_t>> documents) const {
+    const ModelConfig& config = model_.config();
+    for (size_t i = 0; i < documents.size(); ++i) {
+        for (const int32_t token : documents[i])
+            TNL_CHECK(token >= 0 && token < config.vocab_size,
+                      "document {}: token id {}, wanted 0 to {}", i, token, config.vocab_size - 1);
+        const auto inputs = static_cast<int64_t>(documents[i].size()) - 1;
+        TNL_CHECK(config.position_embeddings == 0 || inputs <= config.position_embeddings,
+                  "document {} has {} tokens; the model has learned positions up to {}", i, inputs,
+                  config.position_embeddings);
+    }
+}
+
+std::vector<DocumentLoss> Evaluator::losses(std::span<const std::vector<int32_t>> documents) {
+    check_tokens(documents);
+    std::vector<DocumentLoss> out(documents.size());
+    std::vector<Piece> pieces;
+    int64_t used = 0;
+    auto flush = [&] {
+        if (!pieces.empty()) run_pieces(pieces, documents, out);
+        pieces.clear();
+        used = 0;
+    };
+    for (size_t d = 0; d < documents.size(); ++d) {
+        const int64_t inputs = static_cast<int64_t>(documents[d].size()) - 1;
+        for (int64_t begin = 0; begin < inputs;) {
+            const int64_t end = std::min(inputs, begin + options_.chunk - used);
+            pieces.push_back({d, begin, end});
+            used += end - begin;
+            begin = end;
+            if (used == options_.chunk || std::ssize(pieces) == options_.sequences) flush();
+        }
+    }
+    flush();
+    return out;
+}
+
+States Evaluator::prepare_states(std::span<const Piece> pieces) {
+    States view;
+    const auto n = static_cast<int64_t>(pieces.size());
+    for (const Tensor& layer : states_.layers) {
+        view.layers.push_back(layer.slice(0, 0, n));
+        const Tensor fresh = layer.slice(0, pieces.front().begin > 0 ? 1 : 0, n);
+        if (fresh.size()) device_.zero(fresh.data, static_cast<size_t>(fresh.bytes()));
+    }
+    return view;
+}
+
+void Evaluator::run_pieces(std::span<const Piece> pieces,
+                           std::span<const std::vector<int32_t>> documents,
+                           std::vector<DocumentLoss>& out) {
+    std::vector<int32_t> ids, positions, targets, offsets{0};
+    for (const Piece& p : pieces) {
+        const std::vector<int32_t>& tokens = documents[p.document];
+        for (int64_t i = p.begin; i < p.end; ++i) {
+            ids.push_back(tokens[static_cast<size_t>(i)]);
+            targets.push_back(tokens[static_cast<size_t>(i + 1)]);
+            positions.push_back(static_cast<int32_t>(i));
+        }
+        offsets.push_back(static_cast<int32_t>(ids.size()));
+    }
+    const auto rows = static_cast<int64_t>(ids.size());
+    const size_t bytes = ids.size() * sizeof(int32_t);
+    device_.upload(ids_.data, ids.data(), bytes);
+    device_.upload(positions_.data, positions.data(), bytes);
+    device_.upload(targets_.data, targets.data(), bytes);
+    Batch batch;
+    batch.ids = ids_.slice(0, 0, rows);
+    batch.positions = positions_.slice(0, 0, rows);
+    batch.targets = targets_.slice(0, 0, rows);
+    batch.cu_seqlens = Tensor(offsets.data(), DType::i32, {std::ssize(offsets)});
+    batch.sequences = std::ssize(pieces);
+    const States states = prepare_states(pieces);
+    Run run{device_.stream(), kernels_, scratch_, options_.dtype, slopes_};
+    const Tensor loss = loss_.slice(0, 0, rows);
+    model_.loss(run, weights_, loss, batch, &states, &states, options_.head_chunk, activations_);
+    // What the last document left is where the next call may carry on.
+    if (pieces.size() > 1)
+        for (const Tensor& layer : states.layers) {
+            const Tensor last = layer.slice(0, batch.sequences - 1, batch.sequences);
+            device_.copy(layer.data, last.data, static_cast<size_t>(last.bytes()));
+        }
+    std::vector<float> narrow(static_cast<size_t>(rows));
+    std::vector<double> wide(static_cast<size_t>(rows));
+    if (loss.dtype == DType::f64) {
+        device_.download(wide.data(), loss.data, static_cast<size_t>(loss.bytes()));
+    } else {
+        device_.download(narrow.data(), loss.data, static_cast<size_t>(loss.bytes()));
+        std::copy(narrow.begin(), narrow.end(), wide.begin());
+    }
+    size_t row = 0;
+    for (const Piece& p : pieces) {
+        DocumentLoss& d = out[p.document];
+        for (int64_t i = p.begin; i < p.end; ++i) d.nats += wide[row++];
+        d.tokens += p.end - p.begin;
+    }
+}
+
+} // namespace tnl
