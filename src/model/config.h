@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tnl {
@@ -20,6 +21,9 @@ enum class DecayLaw {
     fla,   // (8/H) (1 - l/L) h: flash-linear-attention's law
     none   // no decay
 };
+
+DecayLaw decay_law_from_name(std::string_view name); // throws UsageError with the names
+std::string_view name_of(DecayLaw law);
 
 struct ModelConfig {
     // Released fields.
@@ -36,9 +40,9 @@ struct ModelConfig {
     bool tie_word_embeddings = true;
     std::string norm_type = "simplermsnorm"; // simplermsnorm, rmsnorm, layernorm
     std::string linear_act_fun = "swish";
-    std::vector<int64_t> linear_use_lrpe_list; // 1 where a layer uses LRPE; default [1,0,0,...]
+    std::vector<int64_t> linear_use_lrpe_list; // 1 where a layer uses LRPE; empty: [1,0,0,...]
     double init_std = 0.02;
-    int64_t pad_token_id = 0, bos_token_id = 1, eos_token_id = 2;
+    int64_t pad_token_id = 0, bos_token_id = 1, eos_token_id = 2; // -1: none (null in the file)
     int64_t model_max_length = 0;   // informative; 0 = none. State and speed do not depend on it
     std::string torch_dtype = "bfloat16"; // dtype of the stored weights
 
@@ -71,7 +75,7 @@ struct ModelConfig {
     // Key width of a layer's state: head_dim, twice that where LRPE concatenates cos and sin.
     int64_t key_dim(int64_t layer) const { return head_dim() * (uses_lrpe(layer) ? 2 : 1); }
 
-    // Throws naming the field, its value and what would be right.
+    // Throws UsageError naming the field, its value and what would be right.
     void validate() const;
 
     // Visits every field as visit(name, member, help): drives JSON, flags and docs.
@@ -83,8 +87,13 @@ struct ModelConfig {
 ModelConfig model_preset(const std::string& name);
 std::vector<std::string> model_preset_names();
 
-// Reads a released or own config.json. Unknown keys are kept out (Hugging Face adds its own).
+// Reads a released or own config.json. Unknown keys are kept out (Hugging Face adds its own); absent
+// ones take the released class's default. LRPE: without linear_use_lrpe_list, layer 0 alone has it
+// (every release); an empty list, there, means that no layer has it, unless the scalar
+// linear_use_lrpe, which the released code then falls back to, says that all have.
 ModelConfig read_model_config(const std::filesystem::path& path);
+// The same of text; `name` stands for the file in errors.
+ModelConfig parse_model_config(std::string_view json, const std::string& name);
 std::string model_config_json(const ModelConfig& config); // with model_type, architectures
 
 template <class Visitor>
