@@ -1,0 +1,37 @@
+#include "ops/dry.h"
+
+namespace tnl {
+
+Kernels dry_kernels(const Kernels& real) {
+    return {
+        .name = "dry",
+        .gemm = [](Stream&, Tensor, Tensor, Tensor, bool, bool, float, float) {},
+        .bias_forward = [](Stream&, Tensor, Tensor) {},
+        .bias_backward = [](Stream&, Tensor, Tensor) {},
+        .embed_forward = [](Stream&, Tensor, Tensor, Tensor, float) {},
+        .embed_backward = [](Stream&, Tensor, Tensor, Tensor, float) {},
+        .norm_forward = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, NormKind, NormWeights,
+                           float) {},
+        .norm_backward = [](Stream&, Tensor, NormWeights, Tensor, Tensor, Tensor, NormKind,
+                            NormWeights, bool) {},
+        .act_forward = [](Stream&, Tensor, Tensor, Activation) {},
+        .act_backward = [](Stream&, Tensor, Tensor, Tensor, Activation) {},
+        .gate_forward = [](Stream&, Tensor, Tensor, Tensor, Activation) {},
+        .gate_backward = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, Activation) {},
+        .lrpe_forward = [](Stream&, Tensor, Tensor, Tensor, Tensor) {},
+        .lrpe_backward = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor) {},
+        .lightning_forward = [](Stream&, const LightningForward&) {},
+        .lightning_backward = [](Stream&, const LightningBackward&) {},
+        .lightning_workspace = real.lightning_workspace,
+        .cross_entropy = [](Stream&, Tensor, Tensor, Tensor, bool, float) {},
+        .mask_rows = [](Stream&, Tensor, Tensor) {},
+        .adamw = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, const AdamW&) {},
+        .sum_squares = [](Stream&, Tensor, Tensor) {},
+        .sum = [](Stream&, Tensor, Tensor) {},
+        .add = [](Stream&, Tensor, Tensor) {},
+        .cast = [](Stream&, Tensor, Tensor) {},
+        .scale = [](Stream&, Tensor, float) {},
+    };
+}
+
+} // namespace tnl

@@ -1,0 +1,51 @@
+#include "ops/act/act.h"
+#include "ops/adam/adam.h"
+#include "ops/embed/embed.h"
+#include "ops/flat/flat.h"
+#include "ops/gemm/gemm.h"
+#include "ops/lightning/lightning_cpu.h"
+#include "ops/loss/loss.h"
+#include "ops/norm/norm.h"
+#include "ops/position/position.h"
+
+namespace tnl {
+
+const Kernels& cpu_kernels() {
+    static const Kernels kernels{
+        .name = "cpu",
+        .gemm = oracle::gemm,
+        .bias_forward = oracle::bias_forward,
+        .bias_backward = oracle::bias_backward,
+        .embed_forward = oracle::embed_forward,
+        .embed_backward = oracle::embed_backward,
+        .norm_forward = oracle::norm_forward,
+        .norm_backward = oracle::norm_backward,
+        .act_forward = oracle::act_forward,
+        .act_backward = oracle::act_backward,
+        .gate_forward = oracle::gate_forward,
+        .gate_backward = oracle::gate_backward,
+        .lrpe_forward = oracle::lrpe_forward,
+        .lrpe_backward = oracle::lrpe_backward,
+        .lightning_forward = lightning_forward_cpu,
+        .lightning_backward = lightning_backward_cpu,
+        .lightning_workspace = lightning_workspace_cpu,
+        .cross_entropy = oracle::cross_entropy,
+        .mask_rows = oracle::mask_rows,
+        .adamw = oracle::adamw,
+        .sum_squares = oracle::sum_squares,
+        .sum = oracle::sum,
+        .add = oracle::add,
+        .cast = oracle::cast,
+        .scale = oracle::scale,
+    };
+    return kernels;
+}
+
+const Kernels& kernels_for(const Device& device) {
+    if (device.kind() == DeviceKind::cpu) return cpu_kernels();
+    const Kernels* cuda = cuda_kernels();
+    TNL_CHECK(cuda, "the device is a GPU, but this build has no CUDA kernels");
+    return *cuda;
+}
+
+} // namespace tnl
