@@ -1,11 +1,15 @@
 # tnl_layer(NAME DEPENDS...): one static library per folder of src/, whose link lines are the diagram
 # of ARCHITECTURE.md. Files named *_test.cpp make the test program NAME_test, *_bench.cpp the
 # benchmark program NAME_bench. *_avx2.cpp and *_avx512.cpp are compiled for those instructions and
-# chosen at run time.
+# chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to run on a machine
+# with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only.
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
     -Wno-unknown-pragmas -fno-math-errno -ffp-contract=off>)
+# GCC 12 sees overflows in fmt's headers that are not there.
+target_compile_options(tnl_flags INTERFACE
+  $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-stringop-overflow -Wno-array-bounds>)
 if(TNL_WERROR)
   target_compile_options(tnl_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
@@ -19,8 +23,14 @@ function(tnl_layer NAME)
   file(GLOB_RECURSE SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cpp)
   set(TESTS ${SOURCES})
   list(FILTER TESTS INCLUDE REGEX "_test\\.cpp$")
+  set(CUDA_TESTS ${TESTS})
+  list(FILTER CUDA_TESTS INCLUDE REGEX "_cuda_test\\.cpp$")
+  list(FILTER TESTS EXCLUDE REGEX "_cuda_test\\.cpp$")
   set(BENCHES ${SOURCES})
   list(FILTER BENCHES INCLUDE REGEX "_bench\\.cpp$")
+  set(CUDA_BENCHES ${BENCHES})
+  list(FILTER CUDA_BENCHES INCLUDE REGEX "_cuda_bench\\.cpp$")
+  list(FILTER BENCHES EXCLUDE REGEX "_cuda_bench\\.cpp$")
   list(FILTER SOURCES EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$|/main\\.cpp$")
   if(TNL_CUDA)
     list(FILTER SOURCES EXCLUDE REGEX "no_cuda\\.cpp$")
@@ -30,6 +40,11 @@ function(tnl_layer NAME)
     list(FILTER SOURCES EXCLUDE REGEX "[a-z]*_cuda\\.cpp$" )
     file(GLOB_RECURSE NO_CUDA CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*no_cuda.cpp)
     list(APPEND SOURCES ${NO_CUDA})
+  endif()
+  if(NOT SOURCES)
+    file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/generated)
+    set(SOURCES ${CMAKE_BINARY_DIR}/generated/empty.cpp)
+    file(TOUCH ${SOURCES})
   endif()
   add_library(tnl_${NAME} STATIC ${SOURCES})
   add_library(transnormer::${NAME} ALIAS tnl_${NAME})
@@ -51,6 +66,16 @@ function(tnl_layer NAME)
     target_link_libraries(${NAME}_test PRIVATE tnl_${NAME} tnl_flags GTest::gtest_main GTest::gmock)
     gtest_discover_tests(${NAME}_test TEST_PREFIX "${NAME}." DISCOVERY_TIMEOUT 60
       PROPERTIES TIMEOUT 600)
+  endif()
+  if(TNL_CUDA AND TNL_TESTS AND CUDA_TESTS)
+    add_executable(${NAME}_cuda_test ${CUDA_TESTS})
+    target_link_libraries(${NAME}_cuda_test PRIVATE tnl_${NAME} tnl_flags GTest::gtest_main)
+    gtest_discover_tests(${NAME}_cuda_test TEST_PREFIX "${NAME}.cuda." DISCOVERY_TIMEOUT 60
+      PROPERTIES TIMEOUT 600)
+  endif()
+  if(TNL_CUDA AND TNL_BENCH AND CUDA_BENCHES)
+    add_executable(${NAME}_cuda_bench ${CUDA_BENCHES})
+    target_link_libraries(${NAME}_cuda_bench PRIVATE tnl_${NAME} tnl_flags)
   endif()
   if(TNL_BENCH AND BENCHES)
     add_executable(${NAME}_bench ${BENCHES})

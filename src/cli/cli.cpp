@@ -1,0 +1,74 @@
+#include "cli/cli.h"
+
+#include "base/check.h"
+#include "cli/commands.h"
+#include "cli/version.h"
+
+#include <cstdio>
+#include <iostream>
+#include <new>
+
+namespace tnl {
+
+std::unique_ptr<CLI::App> make_cli() {
+    auto app = std::make_unique<CLI::App>(
+        "Train and run TransNormerLLM: linear attention with a constant-size state.",
+        "transnormer");
+    app->option_defaults()->always_capture_default();
+    app->set_version_flag("--version", version_text, "Print the commit and what it was built with");
+    app->require_subcommand(1);
+    for (auto* add :
+         {add_train_command, add_generate_command, add_eval_command, add_tokenizer_command,
+          add_tokenize_command, add_verify_command, add_inspect_command, add_plot_command,
+          add_bench_command, add_completion_command})
+        if (add != nullptr) add(*app);
+    return app;
+}
+
+void on_run(CLI::App* command, std::function<int()> run) {
+    command->callback([run = std::move(run)] {
+        if (const int code = run(); code != kOk) throw CLI::RuntimeError(code);
+    });
+}
+
+// "transnormer tokenizer train": the program and the commands given.
+static std::string command_name(const CLI::App& app) {
+    std::string name = app.get_name();
+    for (const CLI::App* at = &app; !at->get_subcommands().empty();) {
+        at = at->get_subcommands().front();
+        name += " " + at->get_name();
+    }
+    return name;
+}
+
+static int report(const CLI::App& app, const std::string& message, int code) {
+    std::cout.flush();
+    const std::string name = command_name(app);
+    fmt::print(stderr, "{}: {}\n", name, message);
+    if (code == kUsage) fmt::print(stderr, "See {} --help.\n", name);
+    return code;
+}
+
+int run_cli(int argc, const char* const* argv) {
+    const std::unique_ptr<CLI::App> app = make_cli();
+    try {
+        app->parse(argc, argv);
+    } catch (const CLI::RuntimeError& e) {
+        return e.get_exit_code();
+    } catch (const CLI::ParseError& e) {
+        if (e.get_exit_code() == 0) return app->exit(e);
+        return report(*app, e.what(), kUsage);
+    } catch (const UsageError& e) {
+        return report(*app, e.what(), kUsage);
+    } catch (const std::bad_alloc&) {
+        return report(*app, "out of memory", kFailed);
+    } catch (const std::exception& e) {
+        return report(*app, e.what(), kFailed);
+    }
+    // A full disk or a closed pipe behind stdout is a failure too.
+    std::cout.flush();
+    if (std::fflush(stdout) != 0 || !std::cout) return report(*app, "cannot write stdout", kFailed);
+    return kOk;
+}
+
+} // namespace tnl

@@ -1,0 +1,27 @@
+// What every command shares: how it is run, how it fails, how it finds its name.
+// Exit codes: 0 done, 1 failed (an Error: its message is on stderr), 2 wrong usage.
+#pragma once
+
+#include <CLI/App.hpp>
+#include <CLI/Config.hpp>
+#include <CLI/Formatter.hpp>
+
+#include <functional>
+#include <memory>
+
+namespace tnl {
+
+enum ExitCode { kOk = 0, kFailed = 1, kUsage = 2 };
+
+// The whole program: builds the tree of commands, parses, runs, reports errors on stderr as
+// "transnormer <command>: <message>". Returns the exit code.
+int run_cli(int argc, const char* const* argv);
+
+// The tree of commands, for run_cli, completion and tests.
+std::unique_ptr<CLI::App> make_cli();
+
+// Runs `run` when `command` was given, after all of the command line has been parsed. Its result
+// is the exit code; it may also throw.
+void on_run(CLI::App* command, std::function<int()> run);
+
+} // namespace tnl
