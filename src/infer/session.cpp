@@ -72,7 +72,8 @@ Session::Memory Session::measure(const Model& model, const Kernels& kernels,
 }
 
 Session::Session(const Model& model, Device& device, Tensor weights, Options options)
-    : model_(model), device_(device), kernels_(kernels_for(device)), weights_(weights),
+    : model_(model), device_(device),
+      kernels_(options.kernels ? *options.kernels : kernels_for(device)), weights_(weights),
       options_(options), memory_(measure(model, kernels_, options)),
       state_arena_("states", device, memory_.states),
       buffer_arena_("session buffers", device, memory_.buffers),

@@ -15,9 +15,10 @@ namespace tnl {
 class Session {
   public:
     struct Options {
-        DType dtype = DType::f32; // of the weights and activations
-        int64_t slots = 1;        // sequences held at once
-        int64_t chunk = 1024;     // tokens of one prefill call, at least 1
+        DType dtype = DType::f32;         // of the weights and activations
+        int64_t slots = 1;                // sequences held at once
+        int64_t chunk = 1024;             // tokens of one prefill call, at least 1
+        const Kernels* kernels = nullptr; // null: the device's own
     };
     // weights: flat, options.dtype, on the device; model, device and weights must outlive this.
     Session(const Model& model, Device& device, Tensor weights, Options options);

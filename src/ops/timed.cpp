@@ -1,0 +1,126 @@
+#include "ops/timed.h"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+
+namespace tnl {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+struct Cell {
+    const char* name = "";
+    double seconds = 0, flops = 0;
+    int64_t calls = 0;
+};
+
+// Functions in a table have no context of their own, hence one for the process.
+struct State {
+    const Kernels* real = nullptr;
+    Device* device = nullptr;
+    std::array<Cell, 64> cells;
+    size_t used = 0;
+};
+State& state() {
+    static State s;
+    return s;
+}
+
+class Timer {
+  public:
+    explicit Timer(size_t cell) : cell_(cell), start_(Clock::now()) {}
+    ~Timer() {
+        State& s = state();
+        if (s.device) s.device->synchronize();
+        Cell& c = s.cells[cell_];
+        c.seconds += std::chrono::duration<double>(Clock::now() - start_).count();
+        ++c.calls;
+    }
+
+  private:
+    size_t cell_;
+    Clock::time_point start_;
+};
+
+// One wrapper for each member: its type is the member's, its cell a static of its own.
+template <auto Member> struct Wrapper;
+template <class... Args, void (*Kernels::*Member)(Args...)> struct Wrapper<Member> {
+    static inline size_t cell = 0;
+    static void call(Args... args) {
+        const Timer timer(cell);
+        (state().real->*Member)(args...);
+    }
+};
+
+template <auto Member> void wrap(Kernels& table, const char* name) {
+    State& s = state();
+    TNL_CHECK(s.used < s.cells.size(), "more kernels than cells ({})", s.cells.size());
+    Wrapper<Member>::cell = s.used;
+    s.cells[s.used++] = {name};
+    table.*Member = Wrapper<Member>::call;
+}
+
+size_t gemm_cell = 0;
+void timed_gemm(Stream& stream, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b,
+                float alpha, float beta) {
+    const Timer timer(gemm_cell);
+    const int64_t k = a.shape[transpose_a ? 0 : 1];
+    state().cells[gemm_cell].flops += 2.0 * static_cast<double>(c.size()) * static_cast<double>(k);
+    state().real->gemm(stream, c, a, b, transpose_a, transpose_b, alpha, beta);
+}
+
+} // namespace
+
+Kernels timed_kernels(const Kernels& real, Device* device) {
+    State& s = state();
+    s = {};
+    s.real = &real;
+    s.device = device;
+    Kernels table = real; // lightning_workspace computes nothing on the device: not timed
+    gemm_cell = s.used++;
+    s.cells[gemm_cell] = {"gemm"};
+    table.gemm = timed_gemm;
+#define TNL_WRAP(member) wrap<&Kernels::member>(table, #member)
+    TNL_WRAP(bias_forward);
+    TNL_WRAP(bias_backward);
+    TNL_WRAP(embed_forward);
+    TNL_WRAP(embed_backward);
+    TNL_WRAP(norm_forward);
+    TNL_WRAP(norm_backward);
+    TNL_WRAP(act_forward);
+    TNL_WRAP(act_backward);
+    TNL_WRAP(gate_forward);
+    TNL_WRAP(gate_backward);
+    TNL_WRAP(lrpe_forward);
+    TNL_WRAP(lrpe_backward);
+    TNL_WRAP(lightning_forward);
+    TNL_WRAP(lightning_backward);
+    TNL_WRAP(cross_entropy);
+    TNL_WRAP(mask_rows);
+    TNL_WRAP(adamw);
+    TNL_WRAP(sum_squares);
+    TNL_WRAP(sum);
+    TNL_WRAP(add);
+    TNL_WRAP(cast);
+    TNL_WRAP(scale);
+#undef TNL_WRAP
+    return table;
+}
+
+std::vector<KernelTime> kernel_times() {
+    std::vector<KernelTime> out;
+    const State& s = state();
+    for (size_t i = 0; i < s.used; ++i)
+        if (const Cell& c = s.cells[i]; c.calls > 0)
+            out.push_back({c.name, c.seconds, c.calls, c.flops});
+    std::ranges::sort(out, std::greater<>(), &KernelTime::seconds);
+    return out;
+}
+
+void reset_kernel_times() {
+    State& s = state();
+    for (size_t i = 0; i < s.used; ++i) s.cells[i] = {s.cells[i].name};
+}
+
+} // namespace tnl
