@@ -51,7 +51,7 @@ DocumentLoss by_hand(ModelBed& bed, const std::vector<int32_t>& tokens) {
 }
 
 TEST(Evaluator, CallsOfAnySizeGiveTheWholeDocumentsLoss) {
-    for (const auto [dtype, tolerance] : {std::pair(DType::f64, 1e-12), {DType::f32, 3e-6}}) {
+    for (const auto& [dtype, tolerance] : {std::pair(DType::f64, 1e-12), {DType::f32, 3e-6}}) {
         ModelBed bed(small_config(), dtype, cpu_kernels(), 2);
         const auto docs = documents();
         for (const int64_t chunk : {1, 7, 64, 100, 1000})

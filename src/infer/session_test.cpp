@@ -76,7 +76,7 @@ class SessionOfVariant : public ::testing::TestWithParam<bool> {
     }
 };
 INSTANTIATE_TEST_SUITE_P(Variants, SessionOfVariant, ::testing::Values(false, true),
-                         [](const auto& info) { return info.param ? "tnl3" : "tnl1"; });
+                         [](const auto& variant) { return variant.param ? "tnl3" : "tnl1"; });
 
 // Prefill, decode and the training forward are one function.
 TEST_P(SessionOfVariant, PrefillAndDecodeAreTheTrainingForward) {
@@ -112,7 +112,7 @@ TEST_P(SessionOfVariant, DecodeFromNothingIsTheTrainingForward) {
 }
 
 TEST_P(SessionOfVariant, ChunkedPrefillIsTheWhole) {
-    for (const auto [dtype, tolerance] : {std::pair(DType::f64, 1e-13), {DType::f32, 1e-5}}) {
+    for (const auto& [dtype, tolerance] : {std::pair(DType::f64, 1e-13), {DType::f32, 1e-5}}) {
         ModelBed b = bed(dtype);
         const auto tokens = random_tokens(333, 3);
         Session whole(b.model, *b.device, b.weights, {dtype, 1, 333});

@@ -2,6 +2,7 @@
 
 #include "base/cpu.h"
 
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -9,6 +10,8 @@
 
 namespace tnl {
 namespace {
+
+constexpr size_t kHugePage = size_t{2} << 20;
 
 size_t pages(int name) {
     return static_cast<size_t>(sysconf(name)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
@@ -26,11 +29,14 @@ class CpuDevice final : public Device {
     }
     Stream& stream() override { return stream_; }
     void* allocate(size_t bytes) override {
-        const size_t rounded = (bytes + 255) / 256 * 256;
-        void* memory = std::aligned_alloc(256, rounded == 0 ? 256 : rounded);
+        const size_t alignment = bytes >= kHugePage ? kHugePage : 256;
+        const size_t rounded = (bytes + alignment - 1) / alignment * alignment;
+        void* memory = std::aligned_alloc(alignment, rounded == 0 ? alignment : rounded);
         if (!memory)
             fail("out of memory: wanted {} bytes, {} of {} are free", bytes, memory_free(),
                  memory_total());
+        // Huge pages: weights are streamed faster than small pages' addresses can be translated.
+        if (alignment == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);
         return memory;
     }
     void release(void* memory) noexcept override { std::free(memory); }

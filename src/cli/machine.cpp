@@ -1,0 +1,88 @@
+#include "cli/machine.h"
+
+#include "base/cpu.h"
+#include "cli/machine_loop.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <cstring>
+
+namespace tnl {
+namespace {
+
+using Vector2 [[gnu::vector_size(16)]] = uint64_t;
+
+double seconds_of(auto&& f) {
+    const auto start = std::chrono::steady_clock::now();
+    f();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+// Sums `kStreams` parts of the memory side by side, 64 bytes of each at a time; what it returns
+// keeps the reads alive.
+template <size_t kStreams> uint64_t read_all(const char* data, size_t bytes) {
+    const size_t part = bytes / kStreams / 64 * 64;
+    Vector2 sum[4] = {};
+    for (size_t i = 0; i < part; i += 64)
+        for (size_t s = 0; s < kStreams; ++s)
+            for (size_t k = 0; k < 4; ++k) {
+                Vector2 x;
+                std::memcpy(&x, data + s * part + i + 16 * k, sizeof(x));
+                sum[k] += x;
+            }
+    const Vector2 all = sum[0] + sum[1] + sum[2] + sum[3];
+    return all[0] + all[1];
+}
+
+} // namespace
+
+float fma_rounds_baseline(long rounds) { return fma_rounds<Vector4>(rounds); }
+
+double memory_read_bandwidth(Device& device, size_t bytes, int repeats) {
+    // From the allocator that weights come from, so that pages are of the same size.
+    const Buffer buffer(device, bytes);
+    auto* const memory = static_cast<char*>(buffer.data());
+    ThreadPool& pool = *device.stream().threads;
+    const auto n = static_cast<int64_t>(bytes / 64);
+    // Touched by the thread that will read it, so that pages exist and lie near it.
+    pool.parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+        std::memset(memory + begin * 64, 1, static_cast<size_t>(end - begin) * 64);
+    });
+    std::atomic<uint64_t> sink{0};
+    double best = 0;
+    for (const auto read : {read_all<1>, read_all<8>})
+        for (int i = 0; i < repeats; ++i) {
+            const double seconds = seconds_of([&] {
+                pool.parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+                    sink += read(memory + begin * 64, static_cast<size_t>(end - begin) * 64);
+                });
+            });
+            best = std::max(best, static_cast<double>(n * 64) / seconds);
+        }
+    return best;
+}
+
+double fp32_peak(ThreadPool& pool, double seconds, int repeats) {
+    const CpuFeatures& cpu = cpu_features();
+    float (*const loop)(long) = cpu.avx512 ? fma_rounds_avx512
+                                : cpu.avx2 ? fma_rounds_avx2
+                                           : fma_rounds_baseline;
+    const int width = cpu.avx512 ? 16 : cpu.avx2 ? 8 : 4;
+    std::atomic<float> sink{0};
+    auto run = [&](long rounds) {
+        return seconds_of([&] { pool.run([&](int) { sink.store(loop(rounds)); }); });
+    };
+    long rounds = 10000;
+    while (run(rounds) < seconds / 4) rounds *= 2;
+    rounds *= 4;
+    double best = 0;
+    for (int i = 0; i < repeats; ++i) {
+        const double flops = 2.0 * kFmaChains * width * static_cast<double>(rounds) * pool.size();
+        best = std::max(best, flops / run(rounds));
+    }
+    return best;
+}
+
+} // namespace tnl
