@@ -6,7 +6,8 @@
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
-    -Wno-unknown-pragmas -fno-math-errno -ffp-contract=off>)
+    -Wno-unknown-pragmas -fno-math-errno -ffp-contract=off
+    -fmacro-prefix-map=${PROJECT_SOURCE_DIR}/=>)
 # GCC 12 sees overflows in the headers of fmt and std::string that are not there (bug 105651).
 target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-stringop-overflow -Wno-array-bounds -Wno-restrict>)

@@ -2,10 +2,8 @@
 
 namespace tnl {
 
-void fail_check(const char* condition, const std::string& message,
-                const std::source_location& where) {
-    throw Error(fmt::format("{} [{} at {}:{}]", message, condition, where.file_name(),
-                            where.line()));
+void fail_check(const char* condition, const std::string& message, const char* file, int line) {
+    throw Error(fmt::format("{} [{} at {}:{}]", message, condition, file, line));
 }
 
 } // namespace tnl

@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 
-#include <source_location>
 #include <stdexcept>
 #include <string>
 
@@ -21,8 +20,8 @@ class UsageError : public Error {
     using Error::Error;
 };
 
-[[noreturn]] void fail_check(const char* condition, const std::string& message,
-                             const std::source_location& where);
+[[noreturn]] void fail_check(const char* condition, const std::string& message, const char* file,
+                             int line);
 
 template <class... Args>
 [[noreturn]] void fail(fmt::format_string<Args...> format, Args&&... args) {
@@ -36,6 +35,5 @@ template <class... Args>
 #define TNL_CHECK(condition, ...)                                                                  \
     do {                                                                                           \
         if (!(condition)) [[unlikely]]                                                             \
-            ::tnl::fail_check(#condition, fmt::format(__VA_ARGS__),                                \
-                              std::source_location::current());                                    \
+            ::tnl::fail_check(#condition, fmt::format(__VA_ARGS__), __FILE__, __LINE__);           \
     } while (false)

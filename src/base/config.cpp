@@ -102,9 +102,12 @@ const ConfigField& ConfigBinding::find(const std::string& where, const std::stri
         if (field.key.starts_with(section))
             throw UsageError(fmt::format("{} is a section; its keys are {} and so on",
                                          place(where, key), field.key));
+    std::vector<std::string> valid = keys();
+    for (const ConfigField& field : fields_) // sections, too
+        if (const size_t dot = field.key.find('.'); dot != std::string::npos)
+            valid.push_back(field.key.substr(0, dot));
     throw UsageError(
-        fmt::format("{}: unknown key{}", place(where, key),
-                    fields_.empty() ? "" : "; the nearest is " + nearest(key, keys())));
+        fmt::format("{}: unknown key; the nearest is {}", place(where, key), nearest(key, valid)));
 }
 
 void ConfigBinding::assign(const std::string& where, const std::string& key,

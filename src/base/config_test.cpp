@@ -129,7 +129,7 @@ TEST(Config, UnknownKeysNameTheNearest) {
     EXPECT_EQ(usage_error([&] { binding.load_json(R"({"adam": {"rl": 1}})", "run.json"); }),
               "run.json: adam.rl: unknown key; the nearest is adam.lr");
     EXPECT_EQ(usage_error([&] { binding.load_toml("[adma]\nlr = 1\n", "run.toml"); }),
-              "run.toml: adma: unknown key; the nearest is name");
+              "run.toml: adma: unknown key; the nearest is adam");
     EXPECT_EQ(usage_error([&] { binding.set("lr=1"); }), "lr: unknown key; the nearest is adam.lr");
     EXPECT_THAT(usage_error([&] { binding.set("stepz=1"); }), HasSubstr("nearest is steps"));
 }
@@ -154,7 +154,7 @@ TEST(Config, WrongKindsNameKeyValueAndWhatIsWanted) {
         {"=1", "wanted key=value"},
     };
     for (const auto& [text, message] : wrong)
-        EXPECT_THAT(usage_error([&] { binding.set(text); }), HasSubstr(message)) << text;
+        EXPECT_THAT(usage_error([&, &t = text] { binding.set(t); }), HasSubstr(message)) << text;
     EXPECT_THAT(usage_error([&] { binding.load_json(R"({"steps": {"a": 1}})", "r.json"); }),
                 HasSubstr("wanted a whole number"));
     EXPECT_THAT(usage_error([&] { binding.load_json(R"({"adam": 3})", "r.json"); }),
