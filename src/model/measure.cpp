@@ -11,11 +11,13 @@ namespace {
 struct DryBatch {
     std::vector<int32_t> offsets;
     Batch batch;
-    DryBatch(int64_t rows, int64_t sequences) : offsets(static_cast<size_t>(sequences + 1), 0) {
+    DryBatch(int64_t rows, int64_t sequences, bool value_mask)
+        : offsets(static_cast<size_t>(sequences + 1), 0) {
         offsets.back() = static_cast<int32_t>(rows);
         batch.ids = batch.positions = batch.targets = Tensor(nullptr, DType::i32, {rows});
         batch.cu_seqlens = Tensor(offsets.data(), DType::i32, {sequences + 1});
         batch.sequences = sequences;
+        if (value_mask) batch.value_mask = batch.ids;
     }
 };
 
@@ -41,7 +43,8 @@ OwnedTensor upload_slopes(const ModelConfig& config, Device& device, DType acc) 
 }
 
 ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                            int64_t sequences, Recompute recompute, int64_t head_chunk) {
+                            int64_t sequences, Recompute recompute, int64_t head_chunk,
+                            bool value_mask) {
     ArenaSizes sizes{Arena::measuring("activations"), Arena::measuring("scratch")};
     const Kernels none = dry_kernels(kernels);
     Stream stream;
@@ -49,15 +52,15 @@ ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dt
     const DType acc = dtype == DType::f64 ? DType::f64 : DType::f32;
     Run run{stream, none, sizes.scratch, dtype,
             dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
-    DryBatch dry_batch(rows, sequences);
+    DryBatch dry_batch(rows, sequences, value_mask);
     const int64_t n = model.params().flat_size();
     model.loss_and_gradients(run, dry(dtype, {n}), dry(acc, {n}), dry(acc, {rows}), dry_batch.batch,
                              recompute, head_chunk, 1, sizes.activations);
     return sizes;
 }
 
-ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                             int64_t sequences) {
+ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
+                        int64_t sequences, int64_t head_chunk, bool value_mask) {
     ArenaSizes sizes{Arena::measuring("activations"), Arena::measuring("scratch")};
     const Kernels none = dry_kernels(kernels);
     Stream stream;
@@ -65,7 +68,23 @@ ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType d
     const DType acc = dtype == DType::f64 ? DType::f64 : DType::f32;
     Run run{stream, none, sizes.scratch, dtype,
             dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
-    DryBatch dry_batch(rows, sequences);
+    DryBatch dry_batch(rows, sequences, value_mask);
+    States states = model.make_states(sizes.activations, acc, sequences);
+    model.loss(run, dry(dtype, {model.params().flat_size()}), dry(acc, {rows}), dry_batch.batch,
+               &states, &states, head_chunk, sizes.activations);
+    return sizes;
+}
+
+ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
+                             int64_t sequences, bool value_mask) {
+    ArenaSizes sizes{Arena::measuring("activations"), Arena::measuring("scratch")};
+    const Kernels none = dry_kernels(kernels);
+    Stream stream;
+    const ModelConfig& c = model.config();
+    const DType acc = dtype == DType::f64 ? DType::f64 : DType::f32;
+    Run run{stream, none, sizes.scratch, dtype,
+            dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
+    DryBatch dry_batch(rows, sequences, value_mask);
     const Tensor weights = dry(dtype, {model.params().flat_size()});
     States states = model.make_states(sizes.activations, acc, sequences);
     const Tensor h = sizes.activations.tensor(dtype, {rows, c.decoder_embed_dim}, "model.h");

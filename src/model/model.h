@@ -75,13 +75,18 @@ class Model {
 OwnedTensor upload_slopes(const ModelConfig& config, Device& device, DType acc);
 
 // Sizes, in bytes, of the arenas that loss_and_gradients or forward needs: measured by a dry run.
+// `sequences` is the most that a batch of `rows` tokens may hold; value_mask if batches carry one.
 struct ArenaSizes {
     Arena activations, scratch; // measuring arenas: peak() and at_peak()
 };
 ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                            int64_t sequences, Recompute recompute, int64_t head_chunk);
+                            int64_t sequences, Recompute recompute, int64_t head_chunk,
+                            bool value_mask = false);
+// Model::loss, with states carried.
+ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
+                        int64_t sequences, int64_t head_chunk, bool value_mask = false);
 // forward + logits of the last row of each of `sequences` sequences, `rows` tokens in all.
 ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                             int64_t sequences);
+                             int64_t sequences, bool value_mask = false);
 
 } // namespace tnl

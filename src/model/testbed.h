@@ -56,12 +56,12 @@ class ModelBed {
           slopes(upload_slopes(model.config(), *device, acc_)) {
         std::vector<float> flat(static_cast<size_t>(model.params().flat_size()));
         initialize(model.params(), model.config(), seed, flat.data());
-        // Weights of the size training reaches, so that nothing is negligible; and vectors (norm
-        // weights, biases) off their trivial initial values.
+        // Off the trivial initial values: norm weights, biases, and the zero embedding of padding,
+        // whose norm is too curved for finite differences.
         for (const Param& p : model.params().all())
             for (int64_t i = 0; i < p.size; ++i) {
                 float& w = flat[static_cast<size_t>(p.offset + i)];
-                if (p.shape.size() == 1)
+                if (p.shape.size() == 1 || w == 0)
                     w += 0.2f * static_cast<float>(
                                     Philox{seed, 77}.normal(static_cast<uint64_t>(p.offset + i)));
             }
@@ -82,7 +82,7 @@ class ModelBed {
     double loss_and_gradients(HostBatch& batch, Recompute recompute, int64_t chunk, float scale) {
         const Batch view = batch.view();
         ArenaSizes sizes = measure_training(model, kernels_, dtype_, view.rows(), view.sequences,
-                                            recompute, chunk);
+                                            recompute, chunk, !batch.mask.empty());
         Arena activations("activations", *device, sizes.activations.peak());
         Arena scratch("scratch", *device, sizes.scratch.peak());
         OwnedTensor loss(*device, acc_, {view.rows()});
@@ -93,8 +93,8 @@ class ModelBed {
     }
     double loss(HostBatch& batch) {
         const Batch view = batch.view();
-        ArenaSizes sizes = measure_training(model, kernels_, dtype_, view.rows(), view.sequences,
-                                            Recompute::none, 64);
+        ArenaSizes sizes = measure_loss(model, kernels_, dtype_, view.rows(), view.sequences, 64,
+                                        !batch.mask.empty());
         Arena activations("activations", *device, sizes.activations.peak());
         Arena scratch("scratch", *device, sizes.scratch.peak());
         OwnedTensor loss(*device, acc_, {view.rows()});
@@ -105,7 +105,8 @@ class ModelBed {
     // Logits [N,V] (acc) of a batch, states carried when given.
     std::vector<double> logits(HostBatch& batch, States* in = nullptr, States* out = nullptr) {
         const Batch view = batch.view();
-        ArenaSizes sizes = measure_inference(model, kernels_, dtype_, view.rows(), view.sequences);
+        ArenaSizes sizes = measure_inference(model, kernels_, dtype_, view.rows(), view.sequences,
+                                             !batch.mask.empty());
         Arena scratch("scratch", *device, sizes.scratch.peak());
         OwnedTensor h(*device, dtype_, {view.rows(), model.config().decoder_embed_dim});
         OwnedTensor logits(*device, acc_, {view.rows(), model.config().vocab_size});
