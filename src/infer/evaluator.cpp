@@ -1,7 +1,5 @@
 #include "infer/evaluator.h"
 
-#include "ops/dry.h"
-
 #include <algorithm>
 
 namespace tnl {
@@ -9,81 +7,37 @@ namespace {
 
 DType acc_of(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
-struct Sizes {
-    size_t buffers = 0, activations = 0, scratch = 0;
-};
-
-// What the buffers of a call are; the same code measures and takes them.
-struct Buffers {
-    States states;
-    Tensor ids, positions, targets, loss;
-    Buffers(Arena& arena, const Model& model, const Evaluator::Options& o) {
-        states = model.make_states(arena, acc_of(o.dtype), o.sequences);
-        ids = arena.tensor(DType::i32, {o.chunk}, "ids");
-        positions = arena.tensor(DType::i32, {o.chunk}, "positions");
-        targets = arena.tensor(DType::i32, {o.chunk}, "targets");
-        loss = arena.tensor(acc_of(o.dtype), {o.chunk}, "loss");
-    }
-};
-
-void dry_loss(const Model& model, const Kernels& kernels, const Evaluator::Options& o,
-              int64_t sequences, Sizes& sizes) {
-    const ModelConfig& config = model.config();
-    const Kernels none = dry_kernels(kernels);
-    Arena scratch = Arena::measuring("scratch"), activations = Arena::measuring("activations");
-    Arena other = Arena::measuring("buffers");
-    Stream stream;
-    const DType acc = acc_of(o.dtype);
-    Run run{stream, none, scratch, o.dtype,
-            Tensor(nullptr, acc, {config.decoder_layers, config.decoder_attention_heads})};
-    std::vector<int32_t> offsets(static_cast<size_t>(sequences + 1));
-    for (int64_t i = 0; i <= sequences; ++i)
-        offsets[static_cast<size_t>(i)] = static_cast<int32_t>(o.chunk * i / sequences);
-    Batch batch;
-    batch.ids = batch.positions = batch.targets = Tensor(nullptr, DType::i32, {o.chunk});
-    batch.cu_seqlens = Tensor(offsets.data(), DType::i32, {sequences + 1});
-    batch.sequences = sequences;
-    const States states = model.make_states(other, acc, sequences);
-    model.loss(run, Tensor(nullptr, o.dtype, {model.params().flat_size()}),
-               Tensor(nullptr, acc, {o.chunk}), batch, &states, &states, o.head_chunk, activations);
-    sizes.scratch = std::max(sizes.scratch, scratch.peak());
-    sizes.activations = std::max(sizes.activations, activations.peak());
-}
-
-Sizes measure(const Model& model, const Kernels& kernels, const Evaluator::Options& o) {
+void check_options(const Evaluator::Options& o) {
     TNL_CHECK(o.chunk >= 1 && o.sequences >= 1 && o.head_chunk >= 1,
               "chunk {}, sequences {}, head_chunk {}: wanted at least 1 each", o.chunk, o.sequences,
               o.head_chunk);
-    Sizes sizes;
-    Arena buffers = Arena::measuring("buffers");
-    const Buffers unused(buffers, model, o);
-    sizes.buffers = buffers.peak();
-    dry_loss(model, kernels, o, 1, sizes);
-    dry_loss(model, kernels, o, o.sequences, sizes);
-    return sizes;
 }
 
 } // namespace
 
 Evaluator::Evaluator(const Model& model, Device& device, Tensor weights, Options options)
     : model_(model), device_(device), kernels_(kernels_for(device)), weights_(weights),
-      options_(options), buffers_(Arena::measuring("")), activations_(Arena::measuring("")),
-      scratch_(Arena::measuring("")),
+      options_(options), activations_(Arena::measuring("")), scratch_(Arena::measuring("")),
       slopes_(upload_slopes(model.config(), device, acc_of(options.dtype))) {
     TNL_CHECK(weights.is({model.params().flat_size()}) && weights.dtype == options.dtype,
               "weights are {} {}, wanted {} [{}]", name_of(weights.dtype), weights.shape_string(),
               name_of(options.dtype), model.params().flat_size());
-    const Sizes sizes = measure(model, kernels_, options);
-    memory_ = sizes.buffers + sizes.activations + sizes.scratch;
-    buffers_ = Arena("evaluation buffers", device, sizes.buffers);
-    activations_ = Arena("evaluation activations", device, sizes.activations);
-    scratch_ = Arena("evaluation scratch", device, sizes.scratch);
-    Buffers b(buffers_, model, options);
-    states_ = std::move(b.states);
-    ids_ = b.ids;
-    positions_ = b.positions;
-    targets_ = b.targets;
-    loss_ = b.loss;
+    check_options(options);
+    const DType acc = acc_of(options.dtype);
+    const ArenaSizes sizes = measure_loss(model, kernels_, options.dtype, options.chunk,
+                                          options.sequences, options.head_chunk);
+    activations_ = Arena("evaluation activations", device, sizes.activations.peak());
+    scratch_ = Arena("evaluation scratch", device, sizes.scratch.peak());
+    states_ = model.make_states(activations_, acc, options.sequences); // as measure_loss does
+    ids_ = OwnedTensor(device, DType::i32, {options.chunk});
+    positions_ = OwnedTensor(device, DType::i32, {options.chunk});
+    targets_ = OwnedTensor(device, DType::i32, {options.chunk});
+    loss_ = OwnedTensor(device, acc, {options.chunk});
+}
+
+size_t Evaluator::memory_bytes() const {
+    return activations_.capacity() + scratch_.capacity() +
+           static_cast<size_t>(3 * ids_.bytes() + loss_.bytes());
 }
 
 void Evaluator::check_tokens(std::span<const std::vector<int32_t>> documents) const {

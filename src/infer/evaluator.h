@@ -29,7 +29,7 @@ class Evaluator {
     // documents[i]: the token that stands for "beginning" first, as it is not predicted itself.
     std::vector<DocumentLoss> losses(std::span<const std::vector<int32_t>> documents);
 
-    size_t memory_bytes() const { return memory_; } // beside the weights
+    size_t memory_bytes() const; // beside the weights
 
   private:
     struct Piece {
@@ -47,11 +47,9 @@ class Evaluator {
     const Kernels& kernels_;
     Tensor weights_;
     Options options_;
-    size_t memory_ = 0;
-    Arena buffers_, activations_, scratch_;
-    States states_;
-    Tensor ids_, positions_, targets_, loss_;
-    OwnedTensor slopes_;
+    Arena activations_, scratch_;
+    States states_; // [sequences,H,D,E] of every layer
+    OwnedTensor ids_, positions_, targets_, loss_, slopes_;
 };
 
 } // namespace tnl

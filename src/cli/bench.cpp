@@ -1,0 +1,88 @@
+// transnormer bench: what this machine does, against what it could do.
+#include "base/rng.h"
+#include "cli/bench_common.h"
+#include "cli/commands.h"
+#include "cli/machine.h"
+
+#include <algorithm>
+
+namespace tnl {
+namespace {
+
+// Numbers of a run's dtype from f32.
+std::vector<char> converted(const std::vector<float>& values, DType dtype) {
+    std::vector<char> out(values.size() * static_cast<size_t>(size_of(dtype)));
+    dispatch_float(dtype, [&]<class T>() {
+        auto* to = reinterpret_cast<T*>(out.data());
+        for (size_t i = 0; i < values.size(); ++i) to[i] = static_cast<T>(values[i]);
+    });
+    return out;
+}
+
+} // namespace
+
+void BenchOptions::add_to(CLI::App& command) {
+    command.add_option("--device", device, "cpu, cuda, cuda:N or auto");
+    command.add_option("--threads", threads, "CPU threads; 0: one per core")
+        ->check(CLI::NonNegativeNumber);
+    command.add_option("--format", format, "text, csv or json")
+        ->transform(CLI::CheckedTransformer(std::map<std::string, BenchFormat>{
+            {"text", BenchFormat::text}, {"csv", BenchFormat::csv}, {"json", BenchFormat::json}}))
+        ->default_str("text");
+}
+
+OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {
+    const int64_t n = model.params().flat_size();
+    OwnedTensor weights(device, dtype, {n});
+    constexpr int64_t kWhole = int64_t{64} << 20, kBlock = int64_t{1} << 20;
+    std::vector<float> values(static_cast<size_t>(n <= kWhole ? n : kBlock));
+    if (n <= kWhole)
+        initialize(model.params(), model.config(), 1, values.data());
+    else
+        for (size_t i = 0; i < values.size(); ++i)
+            values[i] = 0.02f * static_cast<float>(Philox{1, 0}.normal(i));
+    const std::vector<char> bytes = converted(values, dtype);
+    const auto total = static_cast<size_t>(weights.bytes());
+    for (size_t at = 0; at < total; at += bytes.size())
+        device.upload(static_cast<char*>(weights.data) + at, bytes.data(),
+                      std::min(bytes.size(), total - at));
+    device.synchronize();
+    return weights;
+}
+
+double median(std::vector<double> values) {
+    if (values.empty()) return 0;
+    std::ranges::sort(values);
+    return values[values.size() / 2];
+}
+
+void add_bench_memory(CLI::App& bench) {
+    CLI::App* command = bench.add_subcommand(
+        "memory", "Memory read bandwidth and peak fp32 arithmetic, all threads together");
+    const auto options = std::make_shared<BenchOptions>();
+    const auto megabytes = std::make_shared<int64_t>(1024);
+    options->add_to(*command);
+    command->add_option("--size", *megabytes, "Memory that is read, MiB")
+        ->check(CLI::Range(1, 1 << 20));
+    on_run(command, [options, megabytes] {
+        const auto device = make_cpu_device(options->threads);
+        BenchReport report;
+        report.facts["device"] = device->name();
+        report.facts["read_gigabytes_per_second"] =
+            memory_read_bandwidth(*device, static_cast<size_t>(*megabytes) << 20) / 1e9;
+        report.facts["fp32_gigaflops_per_second"] = fp32_peak(*device->stream().threads) / 1e9;
+        print_report(report, options->format);
+        return kOk;
+    });
+}
+
+void add_bench_command(CLI::App& app) {
+    CLI::App* bench = app.add_subcommand("bench", "Measure speed on this machine");
+    bench->require_subcommand(1);
+    add_bench_memory(*bench);
+    add_bench_decode(*bench);
+    add_bench_train(*bench);
+    add_bench_lightning(*bench);
+}
+
+} // namespace tnl

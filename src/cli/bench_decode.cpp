@@ -1,0 +1,153 @@
+// transnormer bench decode: one token at a time, against the memory that must be read for it.
+#include "base/rng.h"
+#include "cli/bench_common.h"
+#include "cli/machine.h"
+#include "infer/sampler.h"
+#include "infer/session.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <numeric>
+
+namespace tnl {
+namespace {
+
+struct DecodeOptions {
+    BenchOptions common;
+    std::string preset = "385M", dtype = "bf16";
+    int64_t batch = 1, tokens = 32, chunk = 1024;
+    std::vector<int64_t> contexts{0};
+    bool no_prefill = false;
+};
+
+// Bytes of weights that one decode step reads: all of them, but of the embedding table that is not
+// also the head only the batch's rows.
+int64_t weight_bytes_read(const Model& model, DType dtype, int64_t batch) {
+    const ModelConfig& c = model.config();
+    int64_t parameters = model.params().parameter_count();
+    if (!c.tie_word_embeddings) parameters -= (c.vocab_size - batch) * c.decoder_embed_dim;
+    return parameters * size_of(dtype);
+}
+
+int32_t random_token(const Model& model, int64_t index) {
+    return static_cast<int32_t>(Philox{3, 0}.below(
+        static_cast<uint64_t>(index), static_cast<uint64_t>(model.config().vocab_size)));
+}
+
+// Brings every slot to `length` tokens through the chunked form.
+void extend_to(Session& session, int64_t length, const DecodeOptions& o) {
+    const int64_t from = session.length(0), piece = 64 * o.chunk;
+    if (o.no_prefill) {
+        for (int64_t b = 0; b < o.batch; ++b) session.set_length(b, std::max(from, length));
+        return;
+    }
+    for (int64_t at = from; at < length; at += piece) {
+        std::vector<int32_t> tokens(static_cast<size_t>(std::min(piece, length - at)));
+        for (size_t i = 0; i < tokens.size(); ++i)
+            tokens[i] = random_token(session.model(), at + static_cast<int64_t>(i));
+        const std::vector<std::span<const int32_t>> texts(static_cast<size_t>(o.batch), tokens);
+        session.prefill(0, texts);
+    }
+}
+
+// Seconds of each of o.tokens greedy steps.
+std::vector<double> decode_steps(Session& session, const DecodeOptions& o) {
+    SamplerOptions greedy;
+    greedy.temperature = 0;
+    std::vector<int32_t> next(static_cast<size_t>(o.batch), random_token(session.model(), 0));
+    std::vector<double> seconds;
+    for (int64_t i = 0; i < o.tokens; ++i) {
+        const Stopwatch watch;
+        session.decode(next);
+        for (int64_t b = 0; b < o.batch; ++b)
+            next[static_cast<size_t>(b)] = sample_token(session.logits(b), greedy, {}, 0, 0);
+        seconds.push_back(watch.seconds());
+    }
+    return seconds;
+}
+
+int run_decode(const DecodeOptions& o) {
+    const auto device = o.common.make();
+    const DType dtype = dtype_from_name(o.dtype);
+    const Model model(model_preset(o.preset));
+    const bool cpu = device->kind() == DeviceKind::cpu;
+    const double before = cpu ? memory_read_bandwidth(*device) : 0;
+    const OwnedTensor weights = random_weights(model, *device, dtype);
+    Session session(model, *device, weights, {dtype, o.batch, o.chunk});
+    const int64_t weight_bytes = weight_bytes_read(model, dtype, o.batch);
+    decode_steps(session, o); // warm-up
+    session.reset(0, o.batch);
+
+    BenchReport report;
+    std::vector<double> latencies;
+    std::vector<int64_t> contexts = o.contexts;
+    std::ranges::sort(contexts);
+    for (const int64_t context : contexts) {
+        const Stopwatch prefill;
+        extend_to(session, context, o);
+        const double prefill_seconds = prefill.seconds();
+        const std::vector<double> steps = decode_steps(session, o);
+        const double latency = median(steps);
+        latencies.push_back(latency);
+        Json row;
+        row["context_tokens"] = context;
+        row["prefill_seconds"] = prefill_seconds;
+        row["milliseconds_per_token"] = latency * 1e3;
+        row["slowest_milliseconds"] = *std::ranges::max_element(steps) * 1e3;
+        row["tokens_per_second"] = static_cast<double>(o.batch) / latency;
+        row["weight_gigabytes_per_second"] = static_cast<double>(weight_bytes) / latency / 1e9;
+        row["session_bytes"] = session.memory().total();
+        row["resident_bytes"] = resident_bytes();
+        report.rows.push_back(row);
+        if (contexts.size() > 1)
+            fmt::print(stderr, "context {}: {:.3f} ms per token\n", context, latency * 1e3);
+    }
+    const double bandwidth = cpu ? std::max(before, memory_read_bandwidth(*device)) : 0;
+    report.facts["device"] = device->name();
+    report.facts["model"] = o.preset;
+    report.facts["dtype"] = o.dtype;
+    report.facts["parameters"] = model.params().parameter_count();
+    report.facts["batch"] = o.batch;
+    report.facts["steps_per_context"] = o.tokens;
+    report.facts["context_made_by"] =
+        o.no_prefill ? "setting the position only" : "prefill of that many random tokens";
+    report.facts["weight_bytes_per_token"] = weight_bytes;
+    report.facts["state_bytes_per_sequence"] = model.config().state_bytes();
+    if (cpu) {
+        report.facts["read_gigabytes_per_second"] = bandwidth / 1e9;
+        report.facts["fraction_of_read_bandwidth"] =
+            static_cast<double>(weight_bytes) / median(latencies) / bandwidth;
+    }
+    print_report(report, o.common.format);
+    return kOk;
+}
+
+} // namespace
+
+void add_bench_decode(CLI::App& bench) {
+    CLI::App* command = bench.add_subcommand(
+        "decode",
+        "Tokens per second of the recurrence, random weights. On the CPU also the share of "
+        "the memory read bandwidth, measured before and after, that reading the weights "
+        "once per step amounts to");
+    const auto o = std::make_shared<DecodeOptions>();
+    o->common.add_to(*command);
+    command->add_option("--preset", o->preset,
+                        "Model size (transnormer inspect --help lists them)");
+    command->add_option("--dtype", o->dtype, "bf16 or f32");
+    command->add_option("--batch", o->batch, "Sequences decoded together")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--tokens", o->tokens, "Steps timed at each context")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--chunk", o->chunk, "Tokens of one prefill call")
+        ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--contexts", o->contexts, "Tokens before the timed ones, e.g. 1024,1048576")
+        ->delimiter(',')
+        ->check(CLI::NonNegativeNumber);
+    command->add_flag("--no-prefill", o->no_prefill,
+                      "Reach the contexts by setting the position alone");
+    on_run(command, [o] { return run_decode(*o); });
+}
+
+} // namespace tnl

@@ -1,0 +1,162 @@
+// transnormer bench lightning: the attention operator alone, against the peak of the machine.
+#include "base/rng.h"
+#include "cli/bench_common.h"
+#include "cli/machine.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace tnl {
+namespace {
+
+struct LightningOptions {
+    BenchOptions common;
+    std::string dtype = "f32";
+    int64_t batch = 1, heads = 8, dim = 128, repeats = 5;
+    std::vector<int64_t> lengths{512, 2048, 8192};
+};
+
+// Operations that the chunked form (ops/lightning/lightning.h) needs for one token of one head, in
+// blocks of m tokens, products of triangular matrices counted by half:
+//   forward   QK^T, PV: (m+1)(D+E)    QS and the state's update: 4DE
+//   backward  QK^T, dO V^T, GK, G^TQ, P^TdO: (m+1)(3D+2E)
+//             dO S^T, V D^T, K D and the updates of S and D: 10DE
+constexpr int64_t kBlock = 64;
+double forward_flops(double D, double E) { return (kBlock + 1) * (D + E) + 4 * D * E; }
+double backward_flops(double D, double E) { return (kBlock + 1) * (3 * D + 2 * E) + 10 * D * E; }
+
+OwnedTensor random_tensor(Device& device, DType dtype, std::initializer_list<int64_t> dims,
+                          uint64_t stream) {
+    OwnedTensor out(device, dtype, dims);
+    dispatch_float(dtype, [&]<class T>() {
+        std::vector<T> values(static_cast<size_t>(out.size()));
+        for (size_t i = 0; i < values.size(); ++i)
+            values[i] = T(static_cast<float>(2 * Philox{4, stream}.uniform(i) - 1));
+        device.upload(out.data, values.data(), values.size() * sizeof(T));
+        device.synchronize();
+    });
+    return out;
+}
+
+class Attention {
+  public:
+    Attention(Device& device, const LightningOptions& o, int64_t T)
+        : device_(device), kernels_(kernels_for(device)) {
+        const DType dtype = dtype_from_name(o.dtype);
+        const int64_t B = o.batch, H = o.heads, D = o.dim;
+        uint64_t stream = 0;
+        for (OwnedTensor* t : {&q_, &k_, &v_, &dout_, &o_, &dq_, &dk_, &dv_})
+            *t = random_tensor(device, dtype, {B, T, H, D}, stream++);
+        std::vector<float> slopes; // ALiBi's, as in the first layer of a released model
+        for (int64_t h = 1; h <= H; ++h)
+            slopes.push_back(std::exp2(-8.0f * static_cast<float>(h) / static_cast<float>(H)));
+        slopes_ = OwnedTensor(device, DType::f32, {H});
+        device.upload(slopes_.data, slopes.data(), slopes.size() * sizeof(float));
+        forward_.q = q_;
+        forward_.k = k_;
+        forward_.v = v_;
+        forward_.o = o_;
+        forward_.slopes = slopes_;
+        backward_.q = q_;
+        backward_.k = k_;
+        backward_.v = v_;
+        backward_.dout = dout_;
+        backward_.dq = dq_;
+        backward_.dk = dk_;
+        backward_.dv = dv_;
+        backward_.slopes = slopes_;
+        const LightningShape shape{B, T, H, D, D, B, dtype};
+        const auto forward = static_cast<int64_t>(kernels_.lightning_workspace(shape, false));
+        const auto backward = static_cast<int64_t>(kernels_.lightning_workspace(shape, true));
+        workspace_ = OwnedTensor(device, DType::u8, {std::max({forward, backward, int64_t{1}})});
+        forward_.workspace = workspace_.slice(0, 0, forward);
+        backward_.workspace = workspace_.slice(0, 0, backward);
+        device.synchronize();
+    }
+    double forward() {
+        const Stopwatch watch;
+        kernels_.lightning_forward(device_.stream(), forward_);
+        device_.synchronize();
+        return watch.seconds();
+    }
+    double backward() {
+        const Stopwatch watch;
+        kernels_.lightning_backward(device_.stream(), backward_);
+        device_.synchronize();
+        return watch.seconds();
+    }
+
+  private:
+    Device& device_;
+    const Kernels& kernels_;
+    OwnedTensor q_, k_, v_, dout_, o_, dq_, dk_, dv_, slopes_, workspace_;
+    LightningForward forward_;
+    LightningBackward backward_;
+};
+
+int run_lightning(const LightningOptions& o) {
+    const auto device = o.common.make();
+    const bool cpu = device->kind() == DeviceKind::cpu;
+    double peak = cpu ? fp32_peak(*device->stream().threads) : 0;
+    BenchReport report;
+    for (const int64_t T : o.lengths) {
+        Attention attention(*device, o, T);
+        std::vector<double> forward, backward;
+        for (int64_t i = 0; i <= o.repeats; ++i) {
+            const double f = attention.forward(), b = attention.backward();
+            if (i == 0) continue; // warm-up
+            forward.push_back(f);
+            backward.push_back(b);
+        }
+        const auto D = static_cast<double>(o.dim);
+        const auto rows = static_cast<double>(o.batch * T * o.heads);
+        const double f = rows * forward_flops(D, D), b = rows * backward_flops(D, D);
+        const double tf = median(forward), tb = median(backward);
+        Json row;
+        row["length"] = T;
+        row["forward_milliseconds"] = tf * 1e3;
+        row["backward_milliseconds"] = tb * 1e3;
+        row["forward_gigaflops_per_second"] = f / tf / 1e9;
+        row["backward_gigaflops_per_second"] = b / tb / 1e9;
+        row["both_gigaflops_per_second"] = (f + b) / (tf + tb) / 1e9;
+        report.rows.push_back(row);
+    }
+    if (cpu) {
+        peak = std::max(peak, fp32_peak(*device->stream().threads));
+        for (Json& row : report.rows)
+            row["fraction_of_fp32_peak"] =
+                row["both_gigaflops_per_second"].get<double>() / (peak / 1e9);
+    }
+    report.facts["device"] = device->name();
+    report.facts["dtype"] = o.dtype;
+    report.facts["batch"] = o.batch;
+    report.facts["heads"] = o.heads;
+    report.facts["head_dim"] = o.dim;
+    report.facts["operations_counted_for_blocks_of"] = kBlock;
+    if (cpu) report.facts["fp32_peak_gigaflops_per_second"] = peak / 1e9;
+    print_report(report, o.common.format);
+    return kOk;
+}
+
+} // namespace
+
+void add_bench_lightning(CLI::App& bench) {
+    CLI::App* command = bench.add_subcommand(
+        "lightning", "Lightning attention forward and backward: operations per second, on the CPU "
+                     "also as a share of the fp32 peak measured before and after");
+    const auto o = std::make_shared<LightningOptions>();
+    o->common.add_to(*command);
+    command->add_option("--dtype", o->dtype, "f32 or bf16");
+    command->add_option("--batch", o->batch, "Sequences")->check(CLI::PositiveNumber);
+    command->add_option("--heads", o->heads, "Heads")->check(CLI::PositiveNumber);
+    command->add_option("--dim", o->dim, "Width of a head, keys and values")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--lengths", o->lengths, "Tokens of a sequence, e.g. 512,8192")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
+    command->add_option("--repeats", o->repeats, "Calls timed; the median counts")
+        ->check(CLI::PositiveNumber);
+    on_run(command, [o] { return run_lightning(*o); });
+}
+
+} // namespace tnl
