@@ -2,7 +2,8 @@
 # of ARCHITECTURE.md. Files named *_test.cpp make the test program NAME_test, *_bench.cpp the
 # benchmark program NAME_bench. *_avx2.cpp and *_avx512.cpp are compiled for those instructions and
 # chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to run on a machine
-# with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only.
+# with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only. X_fuzz.cpp is the libFuzzer program
+# fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
@@ -19,6 +20,16 @@ if(TNL_SANITIZE)
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${TNL_SANITIZE} -fno-omit-frame-pointer -g1>)
   target_link_options(tnl_flags INTERFACE -fsanitize=${TNL_SANITIZE})
 endif()
+if(TNL_FUZZ)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "TNL_FUZZ needs Clang: cmake --preset fuzz")
+  endif()
+  set(TNL_FUZZ_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=undefined
+    -fno-omit-frame-pointer -g1)
+  target_compile_options(tnl_flags INTERFACE -fsanitize=fuzzer-no-link ${TNL_FUZZ_FLAGS})
+  target_link_options(tnl_flags INTERFACE ${TNL_FUZZ_FLAGS})
+  add_custom_target(fuzzers)
+endif()
 
 function(tnl_layer NAME)
   file(GLOB_RECURSE SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cpp)
@@ -27,6 +38,8 @@ function(tnl_layer NAME)
   set(CUDA_TESTS ${TESTS})
   list(FILTER CUDA_TESTS INCLUDE REGEX "_cuda_test\\.cpp$")
   list(FILTER TESTS EXCLUDE REGEX "_cuda_test\\.cpp$")
+  set(FUZZERS ${SOURCES})
+  list(FILTER FUZZERS INCLUDE REGEX "_fuzz\\.cpp$")
   set(BENCHES ${SOURCES})
   list(FILTER BENCHES INCLUDE REGEX "_bench\\.cpp$")
   set(CUDA_BENCHES ${BENCHES})
@@ -49,6 +62,7 @@ function(tnl_layer NAME)
   endif()
   add_library(tnl_${NAME} STATIC ${SOURCES})
   add_library(transnormer::${NAME} ALIAS tnl_${NAME})
+  set_property(GLOBAL APPEND PROPERTY TNL_LAYERS tnl_${NAME})
   set_target_properties(tnl_${NAME} PROPERTIES EXPORT_NAME ${NAME})
   target_include_directories(tnl_${NAME} PUBLIC
     $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/transnormer>)
@@ -81,5 +95,14 @@ function(tnl_layer NAME)
   if(TNL_BENCH AND BENCHES)
     add_executable(${NAME}_bench ${BENCHES})
     target_link_libraries(${NAME}_bench PRIVATE tnl_${NAME} tnl_flags benchmark::benchmark_main)
+  endif()
+  if(TNL_FUZZ)
+    foreach(FILE ${FUZZERS})
+      string(REGEX REPLACE ".*/(.*)_fuzz\\.cpp$" "fuzz_\\1" FUZZER ${FILE})
+      add_executable(${FUZZER} ${FILE})
+      target_link_libraries(${FUZZER} PRIVATE tnl_${NAME} tnl_flags -fsanitize=fuzzer)
+      set_target_properties(${FUZZER} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
+      add_dependencies(fuzzers ${FUZZER})
+    endforeach()
   endif()
 endfunction()
