@@ -183,9 +183,9 @@ std::vector<Variant> smooth_variants() {
 }
 
 INSTANTIATE_TEST_SUITE_P(Model, SmoothVariants, ::testing::ValuesIn(smooth_variants()),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& tested) { return std::string(tested.param.name); });
 INSTANTIATE_TEST_SUITE_P(Model, Variants, ::testing::ValuesIn(kVariants),
-                         [](const auto& info) { return std::string(info.param.name); });
+                         [](const auto& tested) { return std::string(tested.param.name); });
 
 TEST(Model, PackedDocumentsEqualSeparateOnes) {
     const ModelConfig config = small();
