@@ -1,0 +1,49 @@
+// One GPU stream with what launches on it need. CUDA errors become tnl::Error here.
+#pragma once
+
+#include "base/check.h"
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+
+namespace tnl {
+
+[[noreturn]] void fail_cuda(cudaError_t error, const char* what);
+[[noreturn]] void fail_cublas(cublasStatus_t status, const char* what);
+
+inline void check_cuda(cudaError_t error, const char* what) {
+    if (error != cudaSuccess) [[unlikely]]
+        fail_cuda(error, what);
+}
+inline void check_cublas(cublasStatus_t status, const char* what) {
+    if (status != CUBLAS_STATUS_SUCCESS) [[unlikely]]
+        fail_cublas(status, what);
+}
+
+struct CudaStream {
+    explicit CudaStream(int device);
+    ~CudaStream();
+    CudaStream(const CudaStream&) = delete;
+    CudaStream& operator=(const CudaStream&) = delete;
+
+    int device = 0;
+    cudaStream_t stream = nullptr;
+    cublasHandle_t blas = nullptr; // full f32, no TF32; f32 sums of bf16 products
+    cudaDeviceProp props{};
+
+    // Makes this stream's GPU the calling thread's.
+    void use() const { check_cuda(cudaSetDevice(device), "cudaSetDevice"); }
+
+    // At least `bytes`, 256-byte aligned, until the next call of scratch: kernels of one stream run
+    // in order, so each operation may take all of it. Grows, rarely, by waiting for the stream.
+    void* scratch(size_t bytes);
+
+  private:
+    void* blas_workspace_ = nullptr;
+    void* scratch_ = nullptr;
+    size_t scratch_bytes_ = 0;
+};
+
+} // namespace tnl

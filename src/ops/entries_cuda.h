@@ -1,0 +1,45 @@
+// The CUDA entries of the table of kernels. Contracts: ops/kernels.h.
+#pragma once
+
+#include "ops/kernels.h"
+
+namespace tnl::cuda {
+
+void gemm(Stream&, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b, float alpha,
+          float beta);
+void bias_forward(Stream&, Tensor y, Tensor bias);
+void bias_backward(Stream&, Tensor dbias, Tensor dy);
+
+void embed_forward(Stream&, Tensor y, Tensor table, Tensor ids, float scale);
+void embed_backward(Stream&, Tensor dtable, Tensor dy, Tensor ids, float scale);
+
+void norm_forward(Stream&, Tensor h, Tensor y, Tensor stats, Tensor x, Tensor delta, NormKind kind,
+                  NormWeights weights, float eps);
+void norm_backward(Stream&, Tensor dx, NormWeights dweights, Tensor dy, Tensor x, Tensor stats,
+                   NormKind kind, NormWeights weights, bool accumulate);
+
+void act_forward(Stream&, Tensor y, Tensor x, Activation act);
+void act_backward(Stream&, Tensor dx, Tensor dy, Tensor x, Activation act);
+void gate_forward(Stream&, Tensor y, Tensor a, Tensor g, Activation act);
+void gate_backward(Stream&, Tensor da, Tensor dg, Tensor dy, Tensor a, Tensor g, Activation act);
+
+void lrpe_forward(Stream&, Tensor y, Tensor x, Tensor theta, Tensor positions);
+void lrpe_backward(Stream&, Tensor dx, Tensor dtheta, Tensor dy, Tensor x, Tensor theta,
+                   Tensor positions);
+
+void lightning_forward(Stream&, const LightningForward&);
+void lightning_backward(Stream&, const LightningBackward&);
+size_t lightning_workspace(const LightningShape&, bool backward);
+
+// A target at or above V gives a loss of NaN: ids are not read back to be checked.
+void cross_entropy(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient, float scale);
+
+void mask_rows(Stream&, Tensor y, Tensor mask);
+void adamw(Stream&, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor g, const AdamW&);
+void sum_squares(Stream&, Tensor out, Tensor x);
+void sum(Stream&, Tensor out, Tensor x);
+void add(Stream&, Tensor y, Tensor x);
+void cast(Stream&, Tensor y, Tensor x);
+void scale(Stream&, Tensor y, float factor);
+
+} // namespace tnl::cuda

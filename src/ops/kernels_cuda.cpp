@@ -1,0 +1,36 @@
+#include "ops/entries_cuda.h"
+
+namespace tnl {
+
+const Kernels* cuda_kernels() {
+    static const Kernels kernels{
+        .name = "cuda",
+        .gemm = cuda::gemm,
+        .bias_forward = cuda::bias_forward,
+        .bias_backward = cuda::bias_backward,
+        .embed_forward = cuda::embed_forward,
+        .embed_backward = cuda::embed_backward,
+        .norm_forward = cuda::norm_forward,
+        .norm_backward = cuda::norm_backward,
+        .act_forward = cuda::act_forward,
+        .act_backward = cuda::act_backward,
+        .gate_forward = cuda::gate_forward,
+        .gate_backward = cuda::gate_backward,
+        .lrpe_forward = cuda::lrpe_forward,
+        .lrpe_backward = cuda::lrpe_backward,
+        .lightning_forward = cuda::lightning_forward,
+        .lightning_backward = cuda::lightning_backward,
+        .lightning_workspace = cuda::lightning_workspace,
+        .cross_entropy = cuda::cross_entropy,
+        .mask_rows = cuda::mask_rows,
+        .adamw = cuda::adamw,
+        .sum_squares = cuda::sum_squares,
+        .sum = cuda::sum,
+        .add = cuda::add,
+        .cast = cuda::cast,
+        .scale = cuda::scale,
+    };
+    return &kernels;
+}
+
+} // namespace tnl

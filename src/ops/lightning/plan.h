@@ -1,0 +1,92 @@
+// How one scan of lightning attention is cut for a GPU: a pure function of the request, so that it
+// is tested where there is no GPU.
+//
+// Forward and backward are one operator. With scan(a, b, c) the causal product
+//   out_i = sum over j <= i of lambda^(i-j) (a_i . b_j) c_j,   state = sum of lambda^. b_j^T c_j
+// and ` the walk from the last token to the first:
+//   o = scan(q, k, v), state S [D,E]        dq = scan(do, v, k), state S^T [E,D]
+//   dv = scan`(k, q, do), state dS [D,E]    dk = scan`(v, do, q), state dS^T [E,D]
+// K is the width of a and b, N that of c and out. A block walks one sequence of one head for one
+// tile of N columns, the [K, tile] part of the state in its registers or shared memory in f32
+// (f64).
+#pragma once
+
+#include "base/rng.h" // TNL_HOST_DEVICE
+#include "tensor/dtype.h"
+
+#include <cstddef>
+
+namespace tnl {
+
+constexpr int64_t kMaxHeadWidth = 256;
+constexpr size_t kMaxSharedMemory = 227 * 1024; // of one block on compute 9.0
+
+enum class ScanKernel { tensor_cores, plain, decode };
+
+struct ScanPlan {
+    ScanKernel kernel = ScanKernel::plain;
+    int key_width = 0; // K rounded up to a width that the kernel is built for
+    int chunk = 0;     // tokens of a step
+    int tile = 0;      // columns of a block
+    int threads = 0;
+    size_t shared = 0;              // dynamic shared memory, bytes
+    int64_t grid_x = 0, grid_y = 0; // (sequence, head) pairs; tiles
+};
+
+// Throws if a width is above kMaxHeadWidth. decode: one token a sequence, forward.
+ScanPlan plan_scan(int64_t sequences, int64_t heads, int64_t K, int64_t N, DType dtype,
+                   bool decode);
+
+// Where the tensor-core kernel keeps its operands: offsets in elements of bf16. Rows are padded by
+// 16 bytes so that eight of them, read by ldmatrix, lie in different banks.
+struct MmaShared {
+    static constexpr int kChunk = 64, kTile = 64, kPad = 8, kThreads = 256;
+    int key_stride = 0;                              // of a and b
+    static constexpr int kTileStride = kTile + kPad; // of the others
+    size_t a = 0, b = 0, c = 0, state_high = 0, state_low = 0, product_high = 0, product_low = 0;
+    size_t powers = 0; // f32 [kChunk + 1]
+    size_t bytes = 0;
+
+    TNL_HOST_DEVICE constexpr explicit MmaShared(int key_width) : key_stride(key_width + kPad) {
+        size_t next = 0;
+        const auto take = [&next](int rows, int stride) {
+            const size_t at = next;
+            next += static_cast<size_t>(rows) * static_cast<size_t>(stride);
+            return at;
+        };
+        a = take(kChunk, key_stride);
+        b = take(kChunk, key_stride);
+        c = take(kChunk, kTileStride);
+        state_high = take(key_width, kTileStride);
+        state_low = take(key_width, kTileStride);
+        product_high = take(kChunk, kTileStride);
+        product_low = take(kChunk, kTileStride);
+        powers = take(1, 2 * (kChunk + 8));
+        bytes = 2 * next;
+    }
+};
+
+// The plain kernel's, in elements of the sums' type. An odd stride keeps columns in different
+// banks.
+struct PlainShared {
+    static constexpr int kChunk = 32, kTile = 32, kThreads = 256;
+    int key_stride = 0;
+    static constexpr int kProductStride = kChunk + 1;
+    size_t a = 0, b = 0, c = 0, state = 0, product = 0, powers = 0, elements = 0;
+
+    TNL_HOST_DEVICE constexpr explicit PlainShared(int K) : key_stride(K | 1) {
+        const auto key = static_cast<size_t>(kChunk * key_stride);
+        b = a + key;
+        c = b + key;
+        state = c + kChunk * kTile;
+        product = state + static_cast<size_t>(K) * kTile;
+        powers = product + kChunk * kProductStride;
+        elements = powers + kChunk + 1;
+    }
+};
+
+struct DecodeShape {
+    static constexpr int kTile = 32, kThreads = 256;
+};
+
+} // namespace tnl

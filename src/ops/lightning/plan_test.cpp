@@ -1,0 +1,64 @@
+#include "ops/lightning/plan.h"
+
+#include <gtest/gtest.h>
+
+namespace tnl {
+namespace {
+
+TEST(ScanPlan, FitsEveryWidthAndCoversEveryColumn) {
+    for (DType dtype : {DType::f64, DType::f32, DType::bf16})
+        for (bool decode : {false, true})
+            for (int64_t K = 1; K <= kMaxHeadWidth; ++K)
+                for (int64_t N : {int64_t{1}, int64_t{31}, int64_t{43}, int64_t{64}, int64_t{65},
+                                  int64_t{128}, K, kMaxHeadWidth}) {
+                    const ScanPlan p = plan_scan(3, 5, K, N, dtype, decode);
+                    ASSERT_LE(p.shared, kMaxSharedMemory) << K << " " << N << name_of(dtype);
+                    ASSERT_GE(p.key_width, K);
+                    ASSERT_EQ(p.grid_x, 15);
+                    ASSERT_GE(p.grid_y * p.tile, N);
+                    ASSERT_LT((p.grid_y - 1) * p.tile, N);
+                    ASSERT_EQ(p.threads % 32, 0);
+                    ASSERT_LE(p.threads, 1024);
+                    ASSERT_GE(p.chunk, 1);
+                }
+}
+
+TEST(ScanPlan, KernelByDtype) {
+    EXPECT_EQ(plan_scan(1, 1, 128, 128, DType::bf16, false).kernel, ScanKernel::tensor_cores);
+    EXPECT_EQ(plan_scan(1, 1, 128, 128, DType::f32, false).kernel, ScanKernel::plain);
+    EXPECT_EQ(plan_scan(1, 1, 128, 128, DType::f64, false).kernel, ScanKernel::plain);
+    EXPECT_EQ(plan_scan(1, 1, 128, 128, DType::bf16, true).kernel, ScanKernel::decode);
+    // Widths in between go to the next that is built.
+    EXPECT_EQ(plan_scan(1, 1, 43, 43, DType::bf16, false).key_width, 64);
+    EXPECT_EQ(plan_scan(1, 1, 65, 43, DType::bf16, false).key_width, 128);
+    EXPECT_EQ(plan_scan(1, 1, 129, 43, DType::bf16, false).key_width, 256);
+}
+
+// Two blocks share a multiprocessor (228 KB, 1 KB of it taken by each) at the width of the released
+// models.
+TEST(ScanPlan, TwoBlocksAtWidth128) {
+    EXPECT_LE(2 * (plan_scan(1, 1, 128, 128, DType::bf16, false).shared + 1024), 228u * 1024);
+}
+
+// What ldmatrix asks of the layout.
+TEST(ScanPlan, TensorCoreOperandsAreAligned) {
+    for (int width : {64, 128, 256}) {
+        const MmaShared s(width);
+        for (size_t at :
+             {s.a, s.b, s.c, s.state_high, s.state_low, s.product_high, s.product_low, s.powers})
+            EXPECT_EQ(at * 2 % 16, 0u);
+        // Rows of eight consecutive ones begin in different groups of four banks.
+        EXPECT_EQ(s.key_stride / 8 % 2, 1);
+        EXPECT_EQ(MmaShared::kTileStride / 8 % 2, 1);
+    }
+}
+
+TEST(ScanPlan, RefusesWhatItCannotDo) {
+    EXPECT_THROW(plan_scan(1, 1, 257, 64, DType::f32, false), Error);
+    EXPECT_THROW(plan_scan(1, 1, 64, 512, DType::bf16, false), Error);
+    EXPECT_THROW(plan_scan(1, 1, 64, 64, DType::f16, false), Error);
+    EXPECT_EQ(plan_scan(0, 8, 64, 64, DType::f32, false).grid_x, 0);
+}
+
+} // namespace
+} // namespace tnl

@@ -1,0 +1,78 @@
+// One token a sequence: reads the state once and writes it once, which is all the time it takes. A
+// block has 32 columns of one head's state; a thread one pack of a row, every so many rows.
+#include "cuda/launch.h"
+#include "ops/lightning/scan.cuh"
+
+namespace tnl::cuda {
+namespace {
+
+constexpr int kTile = DecodeShape::kTile, kThreads = DecodeShape::kThreads;
+constexpr int kInFlight = 4; // rows a thread loads before it stores the first
+
+template <class T, int V>
+__global__ void __launch_bounds__(kThreads) decode_kernel(const ScanArguments<T> p) {
+    using A = AccOf<T>;
+    constexpr int kLanes = kTile / V, kGroups = kThreads / kLanes;
+    __shared__ A a[kMaxHeadWidth], b[kMaxHeadWidth];
+    __shared__ A partial[kGroups][kTile + 1];
+    const Walk walk(p);
+    const int lane = static_cast<int>(threadIdx.x) % kLanes,
+              group = static_cast<int>(threadIdx.x) / kLanes;
+    const int tile = static_cast<int>(blockIdx.y) * kTile, column = tile + lane * V;
+    const T *row_a = walk.at(p.a, 0), *row_b = walk.at(p.b, 0), *row_c = walk.at(p.c, 0);
+    for (int k = static_cast<int>(threadIdx.x); k < p.K; k += kThreads) {
+        a[k] = to_acc(row_a[k]);
+        b[k] = to_acc(row_b[k]);
+    }
+    const A decay = static_cast<A>(exp(-static_cast<double>(p.slopes[walk.head])));
+    A out[V] = {};
+    __syncthreads();
+    if (column < p.N) { // with V > 1, N is a multiple of V
+        const A* from = walk.at(p.state_in);
+        A* to = walk.at(p.state_out);
+        A c[V];
+        for (int i = 0; i < V; ++i) c[i] = to_acc(row_c[column + i]);
+        for (int first = group; first < p.K; first += kGroups * kInFlight) {
+            Pack<A, V> z[kInFlight] = {};
+#pragma unroll
+            for (int n = 0; n < kInFlight; ++n) {
+                const int k = first + n * kGroups;
+                if (from && k < p.K) z[n] = load_pack<V>(from + k * p.state_in.key + column);
+            }
+#pragma unroll
+            for (int n = 0; n < kInFlight; ++n) {
+                const int k = first + n * kGroups;
+                if (k >= p.K) continue;
+#pragma unroll
+                for (int i = 0; i < V; ++i) {
+                    z[n].x[i] = z[n].x[i] * decay + b[k] * c[i];
+                    out[i] += a[k] * z[n].x[i];
+                }
+                if (to) store_pack(to + k * p.state_out.key + column, z[n]);
+            }
+        }
+    }
+    for (int i = 0; i < V; ++i) partial[group][lane * V + i] = out[i];
+    __syncthreads();
+    const int mine = static_cast<int>(threadIdx.x);
+    if (mine >= kTile || tile + mine >= p.N) return;
+    A sum = 0;
+    for (int g = 0; g < kGroups; ++g) sum += partial[g][mine];
+    walk.at(p.out, 0)[tile + mine] = from_acc<T>(sum * p.out_scale);
+}
+
+} // namespace
+
+template <class T>
+void scan_decode(const CudaStream& stream, const ScanPlan& plan, const ScanArguments<T>& p) {
+    const dim3 grid(static_cast<unsigned>(plan.grid_x), static_cast<unsigned>(plan.grid_y));
+    if (p.packs)
+        launch(stream, decode_kernel<T, kVec<AccOf<T>>>, grid, dim3(kThreads), plan.shared, p);
+    else
+        launch(stream, decode_kernel<T, 1>, grid, dim3(kThreads), plan.shared, p);
+}
+template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<float>&);
+template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<double>&);
+template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<__nv_bfloat16>&);
+
+} // namespace tnl::cuda

@@ -1,0 +1,104 @@
+#include "tensor/device_cuda.h"
+
+namespace tnl {
+namespace {
+
+class CudaDevice final : public Device {
+  public:
+    CudaDevice(int index, int host_threads) : threads_(host_threads), cuda_(index) {
+        stream_ = {DeviceKind::cuda, &threads_, &cuda_};
+    }
+    DeviceKind kind() const override { return DeviceKind::cuda; }
+    std::string name() const override {
+        return fmt::format("{}, {} SMs, compute {}.{}", cuda_.props.name,
+                           cuda_.props.multiProcessorCount, cuda_.props.major, cuda_.props.minor);
+    }
+    Stream& stream() override { return stream_; }
+
+    void* allocate(size_t bytes) override {
+        cuda_.use();
+        void* memory = nullptr;
+        const cudaError_t error = cudaMalloc(&memory, bytes == 0 ? 256 : bytes);
+        if (error == cudaErrorMemoryAllocation) {
+            cudaGetLastError();
+            fail("out of GPU memory on {}: wanted {} bytes, {} of {} are free", cuda_.props.name,
+                 bytes, memory_free(), memory_total());
+        }
+        check_cuda(error, "cudaMalloc");
+        return memory;
+    }
+    void release(void* memory) noexcept override {
+        // cudaFree waits for the whole device, so no kernel still uses the memory.
+        cudaSetDevice(cuda_.device);
+        cudaFree(memory);
+    }
+    // From pageable memory the runtime has taken its own copy when this returns.
+    void upload(void* device, const void* host, size_t bytes) override {
+        transfer(device, host, bytes, cudaMemcpyHostToDevice, "upload");
+    }
+    void download(void* host, const void* device, size_t bytes) override {
+        transfer(host, device, bytes, cudaMemcpyDeviceToHost, "download");
+        synchronize();
+    }
+    void copy(void* to, const void* from, size_t bytes) override {
+        transfer(to, from, bytes, cudaMemcpyDeviceToDevice, "copy on the device");
+    }
+    void zero(void* memory, size_t bytes) override {
+        if (bytes == 0) return;
+        cuda_.use();
+        check_cuda(cudaMemsetAsync(memory, 0, bytes, cuda_.stream), "cudaMemsetAsync");
+    }
+    void synchronize() override {
+        cuda_.use();
+        check_cuda(cudaStreamSynchronize(cuda_.stream), "a kernel or copy");
+    }
+    size_t memory_total() const override { return memory().total; }
+    size_t memory_free() const override { return memory().free; }
+
+  private:
+    struct Memory {
+        size_t free = 0, total = 0;
+    };
+    Memory memory() const {
+        cuda_.use();
+        Memory m;
+        check_cuda(cudaMemGetInfo(&m.free, &m.total), "cudaMemGetInfo");
+        return m;
+    }
+    void transfer(void* to, const void* from, size_t bytes, cudaMemcpyKind way, const char* what) {
+        if (bytes == 0) return;
+        cuda_.use();
+        check_cuda(cudaMemcpyAsync(to, from, bytes, way, cuda_.stream), what);
+    }
+
+    ThreadPool threads_;
+    CudaStream cuda_;
+    Stream stream_;
+};
+
+} // namespace
+
+CudaStream& cuda_of(Stream& stream) {
+    TNL_CHECK(stream.kind == DeviceKind::cuda && stream.cuda, "a CUDA kernel got a CPU stream");
+    CudaStream& cuda = *static_cast<CudaStream*>(stream.cuda);
+    cuda.use();
+    return cuda;
+}
+
+int cuda_device_count() {
+    int count = 0;
+    if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+    cudaGetLastError(); // no driver, or no GPU: none to use
+    return 0;
+}
+
+std::unique_ptr<Device> make_cuda_device(int index, int host_threads) {
+    const int count = cuda_device_count();
+    if (count == 0) throw UsageError("no CUDA GPU answers on this machine; use --device cpu");
+    if (index < 0 || index >= count)
+        throw UsageError(
+            fmt::format("no GPU {}: this machine has {}, counted from 0", index, count));
+    return std::make_unique<CudaDevice>(index, host_threads);
+}
+
+} // namespace tnl
