@@ -1,0 +1,160 @@
+#include "text/tokenizer.h"
+
+#include "base/check.h"
+#include "base/file.h"
+
+#include <sentencepiece_processor.h>
+#include <sentencepiece_trainer.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+
+namespace tnl {
+namespace {
+
+constexpr std::string_view kSpace = "\xE2\x96\x81"; // U+2581
+
+int hex_digit(char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+// Lines for the trainer, cut where libsentencepiece would drop them (4192 bytes).
+class Lines final : public sentencepiece::SentenceIterator {
+  public:
+    explicit Lines(const std::function<bool(std::string&)>& next) : next_(next) { Next(); }
+    bool done() const override { return done_; }
+    void Next() override {
+        if (rest_.empty() && !next_(rest_)) {
+            done_ = true;
+            return;
+        }
+        size_t cut = std::min(rest_.size(), size_t{4000});
+        while (cut < rest_.size() && cut > 0 &&
+               (static_cast<unsigned char>(rest_[cut]) & 0xC0) == 0x80)
+            --cut;
+        line_ = rest_.substr(0, cut);
+        rest_.erase(0, cut);
+        ++lines_;
+    }
+    const std::string& value() const override { return line_; }
+    sentencepiece::util::Status status() const override { return {}; }
+    int64_t lines() const { return lines_; }
+
+  private:
+    const std::function<bool(std::string&)>& next_;
+    std::string line_, rest_;
+    bool done_ = false;
+    int64_t lines_ = 0;
+};
+
+} // namespace
+
+struct Tokenizer::Impl {
+    sentencepiece::SentencePieceProcessor processor;
+    std::string serialized;
+    bool leading_space = false;
+    std::vector<std::string> bytes;
+};
+
+Tokenizer::Tokenizer(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Tokenizer::~Tokenizer() = default;
+Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
+Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
+
+Tokenizer::Tokenizer(const std::filesystem::path& model)
+    : Tokenizer(from_bytes(read_file(model), model.string())) {}
+
+Tokenizer Tokenizer::from_bytes(std::string serialized, const std::string& name) {
+    auto impl = std::make_unique<Impl>();
+    if (serialized.empty()) fail("{}: empty, wanted a SentencePiece model", name);
+    const auto status = impl->processor.LoadFromSerializedProto(serialized);
+    if (!status.ok())
+        fail("{}: not a SentencePiece model, truncated or corrupt ({} bytes): {}", name,
+             serialized.size(), status.ToString());
+    impl->serialized = std::move(serialized);
+    auto& p = impl->processor;
+    if (p.GetPieceSize() == 0) fail("{}: the SentencePiece model has no pieces", name);
+    for (int id = 0; id < p.GetPieceSize(); ++id) {
+        std::string text;
+        const std::string& piece = p.IdToPiece(id);
+        if (p.IsByte(id) && piece.size() == 6) {
+            text = static_cast<char>(hex_digit(piece[3]) * 16 + hex_digit(piece[4]));
+        } else if (!p.IsControl(id) && !p.IsUnknown(id)) {
+            for (size_t at = 0; at < piece.size();) {
+                const bool space = piece.compare(at, kSpace.size(), kSpace) == 0;
+                text += space ? " " : piece.substr(at, 1);
+                at += space ? kSpace.size() : 1;
+            }
+        }
+        impl->bytes.push_back(std::move(text));
+    }
+    std::vector<std::string> pieces;
+    if (p.Encode("a", &pieces).ok() && !pieces.empty())
+        impl->leading_space = pieces.front().compare(0, kSpace.size(), kSpace) == 0;
+    return Tokenizer(std::move(impl));
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+    std::vector<int> ids;
+    const auto status = impl_->processor.Encode({text.data(), text.size()}, &ids);
+    if (!status.ok()) fail("tokenizer: cannot encode: {}", status.ToString());
+    return {ids.begin(), ids.end()};
+}
+
+std::string Tokenizer::decode(const std::vector<int32_t>& ids) const {
+    for (int32_t id : ids)
+        TNL_CHECK(id >= 0 && id < vocab_size(), "token id {} is outside the vocabulary of {}", id,
+                  vocab_size());
+    std::string text;
+    const auto status = impl_->processor.Decode(std::vector<int>(ids.begin(), ids.end()), &text);
+    if (!status.ok()) fail("tokenizer: cannot decode: {}", status.ToString());
+    return text;
+}
+
+std::string Tokenizer::token_bytes(int32_t id) const {
+    TNL_CHECK(id >= 0 && id < vocab_size(), "token id {} is outside the vocabulary of {}", id,
+              vocab_size());
+    return impl_->bytes[static_cast<size_t>(id)];
+}
+
+const std::string& Tokenizer::piece(int32_t id) const {
+    TNL_CHECK(id >= 0 && id < vocab_size(), "token id {} is outside the vocabulary of {}", id,
+              vocab_size());
+    return impl_->processor.IdToPiece(id);
+}
+
+int64_t Tokenizer::vocab_size() const { return impl_->processor.GetPieceSize(); }
+int32_t Tokenizer::unk() const { return impl_->processor.unk_id(); }
+int32_t Tokenizer::bos() const { return impl_->processor.bos_id(); }
+int32_t Tokenizer::eos() const { return impl_->processor.eos_id(); }
+int32_t Tokenizer::pad() const { return impl_->processor.pad_id(); }
+bool Tokenizer::adds_leading_space() const { return impl_->leading_space; }
+const std::string& Tokenizer::serialized() const { return impl_->serialized; }
+uint64_t Tokenizer::hash() const {
+    return XXH3_64bits(impl_->serialized.data(), impl_->serialized.size());
+}
+
+std::string train_tokenizer(const TokenizerTraining& options,
+                            const std::function<bool(std::string& line)>& next) {
+    TNL_CHECK(options.vocab_size >= 300 && options.vocab_size <= 1'000'000,
+              "vocab_size is {}, wanted 300 to 1000000 (259 are bytes and special tokens)",
+              options.vocab_size);
+    Lines lines(next);
+    if (lines.done()) fail("the corpus is empty: no text to train a tokenizer on");
+    const std::string arguments = fmt::format(
+        "--model_type=bpe --byte_fallback=true --vocab_size={} --character_coverage={} "
+        "--unk_id=0 --bos_id=1 --eos_id=2 --pad_id=-1 --normalization_rule_name=identity "
+        "--remove_extra_whitespaces=false --split_digits=true --allow_whitespace_only_pieces=true "
+        "--max_sentence_length=8192 --input_sentence_size={} --shuffle_input_sentence=false "
+        "--num_threads={} --minloglevel=2",
+        options.vocab_size, options.character_coverage, options.max_sentences, options.threads);
+    std::string model;
+    const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &lines, &model);
+    if (!status.ok())
+        fail("cannot train a tokenizer of {} pieces on {} lines: {}", options.vocab_size,
+             lines.lines(), status.ToString());
+    return model;
+}
+
+} // namespace tnl
