@@ -1,11 +1,9 @@
 #include "base/json.h"
 
 #include "base/check.h"
+#include "base/file.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <unordered_set>
 #include <vector>
 
@@ -83,18 +81,8 @@ Json parse_json(std::string_view text, const std::string& name, JsonLimits limit
 }
 
 Json parse_json_file(const std::filesystem::path& path, JsonLimits limits) {
-    std::ifstream in(path, std::ios::binary);
-    if (!in) fail("{}: cannot be opened: {}", path.string(), std::strerror(errno));
-    std::error_code no_size;
-    const auto size = std::filesystem::file_size(path, no_size);
-    if (no_size) fail("{}: not a regular file", path.string());
-    if (size > limits.bytes)
-        fail("{}: JSON of {} bytes, wanted at most {}", path.string(), size, limits.bytes);
-    std::string text(size, '\0');
-    in.read(text.data(), static_cast<std::streamsize>(size));
-    if (static_cast<size_t>(in.gcount()) != size)
-        fail("{}: {} of {} bytes could be read", path.string(), in.gcount(), size);
-    return parse_json(text, path.string(), limits);
+    const MappedFile file(path);
+    return parse_json(file.view(), path.string(), limits);
 }
 
 std::string json_excerpt(const Json& value) {

@@ -73,7 +73,8 @@ std::string_view name_of(DecayLaw law) {
 
 bool ModelConfig::uses_lrpe(int64_t layer) const {
     if (linear_use_lrpe_list.empty()) return layer == 0;
-    return linear_use_lrpe_list.at(static_cast<size_t>(layer)) != 0;
+    const auto l = static_cast<size_t>(layer);
+    return l < linear_use_lrpe_list.size() && linear_use_lrpe_list[l] != 0;
 }
 
 double ModelConfig::embed_scale() const {

@@ -142,7 +142,7 @@ std::string model_config_json(const ModelConfig& config) {
     ModelConfig full = config;
     if (full.linear_use_lrpe_list.empty())
         for (int64_t l = 0; l < full.decoder_layers; ++l)
-            full.linear_use_lrpe_list.push_back(full.uses_lrpe(l) ? 1 : 0);
+            full.linear_use_lrpe_list.push_back(config.uses_lrpe(l) ? 1 : 0);
     full.torch_dtype = torch_name(dtype_from_name(full.torch_dtype));
     Json json;
     json["architectures"] = {"TransnormerForCausalLM"};

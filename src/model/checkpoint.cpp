@@ -1,0 +1,261 @@
+#include "model/checkpoint.h"
+
+#include "base/atomic_directory.h"
+#include "base/json.h"
+#include "model/convert.h"
+#include "model/tensor_files.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <unordered_set>
+
+namespace tnl {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kHead = "lm_head.weight";
+constexpr const char* kEmbed = "model.embed_tokens.weight";
+constexpr int64_t kStage = int64_t{1} << 24; // elements that pass through the host at once
+constexpr size_t kMostNamed = 12;            // problems listed in one message
+
+std::string shape_text(const std::vector<int64_t>& shape) {
+    return fmt::format("[{}]", fmt::join(shape, ", "));
+}
+
+// All that is wrong with the names, shapes and dtypes of a directory, in one error.
+class Problems {
+  public:
+    template <class... Args> void add(fmt::format_string<Args...> format, Args&&... args) {
+        ++count_;
+        if (list_.size() < kMostNamed)
+            list_.push_back(fmt::format(format, std::forward<Args>(args)...));
+    }
+    void check(const std::string& file) const {
+        if (count_ == 0) return;
+        fail("{}: does not fit its config.json: {}{}", file, fmt::join(list_, "; "),
+             count_ > list_.size() ? fmt::format("; and {} more", count_ - list_.size()) : "");
+    }
+
+  private:
+    size_t count_ = 0;
+    std::vector<std::string> list_;
+};
+
+bool same_tensor(const TensorFiles::Place& a, const TensorFiles::Place& b) {
+    const auto x = a.file->bytes(*a.info), y = b.file->bytes(*b.info);
+    return a.info->dtype == b.info->dtype && a.info->shape == b.info->shape &&
+           (x.empty() || std::memcmp(x.data(), y.data(), x.size()) == 0);
+}
+
+// Where every parameter lies, in table order.
+std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTable& table) {
+    Problems problems;
+    std::vector<TensorFiles::Place> places;
+    std::unordered_set<std::string> known;
+    for (const Param& p : table.all()) {
+        known.insert(p.name);
+        const TensorFiles::Place place = files.find(p.name);
+        places.push_back(place);
+        if (!place) {
+            problems.add("tensor \"{}\" {} is missing", p.name, shape_text(p.shape));
+            continue;
+        }
+        if (place.info->shape != p.shape)
+            problems.add("tensor \"{}\" has shape {}, wanted {}", p.name,
+                         place.info->shape_string(), shape_text(p.shape));
+        const auto type = place.info->type();
+        if (!type || !is_float(*type))
+            problems.add("tensor \"{}\" has dtype {}, wanted F32, BF16, F16 or F64", p.name,
+                         place.info->dtype);
+    }
+    for (const TensorFiles::Place& place : files.all()) {
+        const std::string& name = place.info->name;
+        if (known.contains(name)) continue;
+        const TensorFiles::Place embed = files.find(kEmbed);
+        if (name == kHead && embed) { // tied, or the table would know it
+            if (!same_tensor(place, embed))
+                problems.add("tensor \"{}\" differs from \"{}\", but tie_word_embeddings is true",
+                             kHead, kEmbed);
+        } else {
+            problems.add("tensor \"{}\" {} is unknown", name, place.info->shape_string());
+        }
+    }
+    problems.check(files.name());
+    return places;
+}
+
+[[noreturn]] void fail_not_finite(const TensorFiles::Place& place, int64_t index, DType to) {
+    std::vector<int64_t> at(place.info->shape.size());
+    int64_t rest = index;
+    for (size_t i = at.size(); i-- > 0;) {
+        at[i] = rest % place.info->shape[i];
+        rest /= place.info->shape[i];
+    }
+    double value = 0;
+    const int64_t width = size_of(*place.info->type());
+    static_cast<void>(convert_floats(DType::f64, &value, *place.info->type(),
+                                     place.file->bytes(*place.info).data() + index * width, 1));
+    fail("{}: tensor \"{}\" holds {} at {} (file offset {}), which is no finite {}",
+         place.file->name(), place.info->name, value, shape_text(at),
+         place.file->header().data_offset + place.info->begin +
+             static_cast<uint64_t>(index * width),
+         name_of(to));
+}
+
+// Elements [begin, end) of a tensor into `out`.
+void read_range(const TensorFiles::Place& place, int64_t begin, int64_t end, DType to, void* out,
+                ThreadPool& threads) {
+    const DType from = *place.info->type();
+    const std::byte* in = place.file->bytes(*place.info).data();
+    std::atomic<int64_t> bad = std::numeric_limits<int64_t>::max();
+    threads.parallel_for(end - begin, int64_t{1} << 16, [&](int64_t b, int64_t e) {
+        const int64_t first = convert_floats(to, static_cast<std::byte*>(out) + b * size_of(to),
+                                             from, in + (begin + b) * size_of(from), e - b);
+        if (first < 0) return;
+        int64_t seen = bad.load(), mine = begin + b + first;
+        while (mine < seen && !bad.compare_exchange_weak(seen, mine)) {
+        }
+    });
+    if (bad != std::numeric_limits<int64_t>::max()) fail_not_finite(place, bad, to);
+}
+
+} // namespace
+
+ModelConfig load_model_config(const fs::path& directory) {
+    if (!fs::is_directory(directory))
+        fail("{}: is no directory, wanted one with config.json and model.safetensors",
+             directory.string());
+    return read_model_config(directory / "config.json");
+}
+
+void load_weights(const fs::path& directory, const ParamTable& table, Tensor flat,
+                  ThreadPool& threads) {
+    TNL_CHECK(flat.is({table.flat_size()}), "flat buffer has shape {}, wanted [{}]",
+              flat.shape_string(), table.flat_size());
+    const TensorFiles files(directory);
+    const auto places = locate(files, table);
+    int64_t filled = 0; // padding between parameters is zeroed
+    auto* base = static_cast<std::byte*>(flat.data);
+    const auto zero_to = [&](int64_t end) {
+        std::memset(base + filled * size_of(flat.dtype), 0,
+                    static_cast<size_t>((end - filled) * size_of(flat.dtype)));
+    };
+    for (size_t i = 0; i < places.size(); ++i) {
+        const Param& p = table.all()[i];
+        zero_to(p.offset);
+        read_range(places[i], 0, p.size, flat.dtype, base + p.offset * size_of(flat.dtype),
+                   threads);
+        filled = p.offset + p.size;
+    }
+    zero_to(table.flat_size());
+}
+
+OwnedTensor load_weights_to_device(const fs::path& directory, const Model& model, Device& device,
+                                   DType dtype) {
+    const ParamTable& table = model.params();
+    OwnedTensor flat(device, dtype, {table.flat_size()});
+    ThreadPool& threads = *device.stream().threads;
+    if (device.kind() == DeviceKind::cpu) {
+        load_weights(directory, table, flat, threads);
+        return flat;
+    }
+    const TensorFiles files(directory);
+    const auto places = locate(files, table);
+    device.zero(flat.data, static_cast<size_t>(flat.bytes()));
+    const int64_t width = size_of(dtype);
+    const auto stage =
+        std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(kStage * width));
+    for (size_t i = 0; i < places.size(); ++i) {
+        const Param& p = table.all()[i];
+        for (int64_t begin = 0; begin < p.size; begin += kStage) {
+            const int64_t end = std::min(p.size, begin + kStage);
+            read_range(places[i], begin, end, dtype, stage.get(), threads);
+            device.upload(static_cast<std::byte*>(flat.data) + (p.offset + begin) * width,
+                          stage.get(), static_cast<size_t>((end - begin) * width));
+            device.synchronize(); // before the stage is used again
+        }
+    }
+    return flat;
+}
+
+namespace {
+
+// Streams parameter p of `flat` into the file, in pieces.
+void write_param(SafetensorsWriter& writer, const Param& p, const Tensor& flat, Device& device,
+                 DType dtype) {
+    const int64_t in_width = size_of(flat.dtype), out_width = size_of(dtype);
+    const int64_t piece = std::min(p.size, kStage);
+    const auto in =
+        std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(piece * in_width));
+    const auto out =
+        std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(piece * out_width));
+    ThreadPool& threads = *device.stream().threads;
+    for (int64_t begin = 0; begin < p.size; begin += piece) {
+        const int64_t n = std::min(p.size - begin, piece);
+        device.download(in.get(),
+                        static_cast<const std::byte*>(flat.data) + (p.offset + begin) * in_width,
+                        static_cast<size_t>(n * in_width));
+        std::atomic<int64_t> bad = -1;
+        threads.parallel_for(n, int64_t{1} << 16, [&](int64_t b, int64_t e) {
+            const int64_t first = convert_floats(dtype, out.get() + b * out_width, flat.dtype,
+                                                 in.get() + b * in_width, e - b);
+            if (first >= 0) bad = begin + b + first;
+        });
+        if (bad >= 0)
+            fail("parameter {} holds a value at index {} that is no finite {}: not saved", p.name,
+                 bad.load(), name_of(dtype));
+        writer.write(out.get(), static_cast<size_t>(n * out_width));
+    }
+}
+
+// The released generation_config.json, without its sampling choices.
+std::string generation_config_json(const ModelConfig& config) {
+    Json json;
+    json["_from_model_config"] = true;
+    for (auto [field, id] : {std::pair{"pad_token_id", config.pad_token_id},
+                             {"bos_token_id", config.bos_token_id},
+                             {"eos_token_id", config.eos_token_id}})
+        if (id >= 0) json[field] = id;
+    return json.dump(2) + "\n";
+}
+
+} // namespace
+
+void write_model(const fs::path& directory, const Model& model, Tensor flat, Device& device,
+                 const SaveOptions& options) {
+    const ParamTable& table = model.params();
+    TNL_CHECK(flat.is({table.flat_size()}), "flat buffer has shape {}, wanted [{}]",
+              flat.shape_string(), table.flat_size());
+    ModelConfig config = model.config();
+    config.torch_dtype = std::string(name_of(options.dtype));
+    write_file_atomic(directory / "config.json", model_config_json(config));
+    write_file_atomic(directory / "generation_config.json", generation_config_json(config));
+    std::vector<TensorInfo> tensors;
+    for (const Param& p : table.all())
+        tensors.push_back({p.name, std::string(safetensors_name(options.dtype)), p.shape, 0, 0});
+    write_tensor_files(directory, tensors, options.max_shard_bytes,
+                       [&](SafetensorsWriter& writer, const TensorInfo& t) {
+                           write_param(writer, table[table.find(t.name)], flat, device,
+                                       options.dtype);
+                       });
+    if (options.tokenizer) {
+        const MappedFile tokenizer(*options.tokenizer);
+        AtomicFile copy(directory / "tokenizer.model");
+        copy.write(tokenizer.view());
+        copy.commit();
+    }
+}
+
+void save_model(const fs::path& directory, const Model& model, Tensor flat, Device& device,
+                const SaveOptions& options) {
+    AtomicDirectory whole(directory);
+    write_model(whole.path(), model, flat, device, options);
+    whole.commit();
+}
+
+} // namespace tnl

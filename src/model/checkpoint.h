@@ -1,0 +1,42 @@
+// A model as a directory that Hugging Face tools read too: config.json, generation_config.json,
+// model.safetensors (or shards and their index), tokenizer.model.
+#pragma once
+
+#include "model/model.h"
+
+#include <filesystem>
+#include <optional>
+
+namespace tnl {
+
+ModelConfig load_model_config(const std::filesystem::path& directory); // its config.json
+
+// Reads every parameter of `table` into flat [flat_size] (host memory; f64, f32 or bf16), padding
+// zeroed. Files may hold F64, F32, BF16 or F16; they are mapped and converted in place by
+// `threads`, without another copy. Throws naming every tensor that is missing, unknown, or of a
+// wrong shape or dtype, and the first weight that is NaN or infinite. lm_head.weight beside tied
+// embeddings is accepted if it equals them.
+void load_weights(const std::filesystem::path& directory, const ParamTable& table, Tensor flat,
+                  ThreadPool& threads);
+
+// The same into new memory of a device.
+OwnedTensor load_weights_to_device(const std::filesystem::path& directory, const Model& model,
+                                   Device& device, DType dtype);
+
+struct SaveOptions {
+    DType dtype = DType::bf16; // of the stored weights: bf16, f32, f64 or f16
+    uint64_t max_shard_bytes = uint64_t{5} << 30;
+    std::optional<std::filesystem::path> tokenizer; // a file, copied as tokenizer.model
+};
+
+// Writes the files of a model into an existing directory. flat [flat_size]: memory of `device`,
+// f64, f32 or bf16. For a directory that holds more than a model (a training checkpoint), inside an
+// AtomicDirectory of the caller's.
+void write_model(const std::filesystem::path& directory, const Model& model, Tensor flat,
+                 Device& device, const SaveOptions& options);
+
+// Writes a model as a new directory, or replaces one, atomically.
+void save_model(const std::filesystem::path& directory, const Model& model, Tensor flat,
+                Device& device, const SaveOptions& options);
+
+} // namespace tnl
