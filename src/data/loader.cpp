@@ -1,0 +1,95 @@
+#include "data/loader.h"
+
+#include "base/check.h"
+#include "base/rng.h"
+
+#include <bit>
+
+namespace tnl {
+
+int64_t permute(int64_t i, int64_t n, uint64_t key) {
+    TNL_CHECK(i >= 0 && i < n, "position {} of a permutation of {}", i, n);
+    if (n == 1) return 0;
+    const int half = (static_cast<int>(std::bit_width(static_cast<uint64_t>(n - 1))) + 1) / 2;
+    const uint64_t mask = (uint64_t{1} << half) - 1;
+    auto x = static_cast<uint64_t>(i);
+    do {
+        uint64_t left = x >> half, right = x & mask;
+        for (uint64_t round = 0; round < 4; ++round) {
+            const uint64_t mixed = Philox{key, round}.block(right).x[0];
+            const uint64_t next = left ^ (mixed & mask);
+            left = right;
+            right = next;
+        }
+        x = left << half | right;
+    } while (x >= static_cast<uint64_t>(n));
+    return static_cast<int64_t>(x);
+}
+
+Loader::Loader(const ShardSet& shards, LoaderOptions options, LoaderState state)
+    : shards_(shards), options_(options), state_(state) {
+    const int64_t T = options.row_tokens;
+    TNL_CHECK(T >= 1, "rows of {} tokens, wanted at least 1", T);
+    // With any offset below T there is room for this many rows and the target after the last.
+    rows_ = (shards.tokens() - 1) / T - (options.shuffle ? 1 : 0);
+    if (rows_ < 1 && shards.tokens() > T) {
+        rows_ = 1; // a corpus of little more than one row: no offset
+        options_.shuffle = false;
+    }
+    if (rows_ < 1)
+        fail("the corpus has {} tokens, too few for one row of {} and its target; wanted a shorter "
+             "row or more text",
+             shards.tokens(), T);
+    TNL_CHECK(state.epoch >= 0 && state.cursor >= 0 && state.cursor <= rows_,
+              "loader state of epoch {}, row {} of {}; was it saved over another corpus or row "
+              "length?",
+              state.epoch, state.cursor, rows_);
+}
+
+int64_t Loader::row_begin(int64_t epoch, int64_t cursor) const {
+    const int64_t T = options_.row_tokens;
+    if (!options_.shuffle) return cursor * T;
+    const Philox random{state_.seed, static_cast<uint64_t>(epoch)};
+    const auto offset = static_cast<int64_t>(random.below(0, static_cast<uint64_t>(T)));
+    const Philox::Block key = random.block(1);
+    return offset + T * permute(cursor, rows_, uint64_t{key.x[0]} << 32 | key.x[1]);
+}
+
+void Loader::next(int64_t rows, TokenRows& out) {
+    TNL_CHECK(rows >= 1, "a batch of {} rows", rows);
+    out.ids.clear();
+    out.targets.clear();
+    out.positions.clear();
+    out.cu_seqlens.assign(1, 0);
+    out.counted = 0;
+    for (int64_t r = 0; r < rows; ++r) {
+        if (state_.cursor == rows_) {
+            ++state_.epoch;
+            state_.cursor = 0;
+        }
+        append(row_begin(state_.epoch, state_.cursor), out);
+        ++state_.cursor;
+    }
+}
+
+void Loader::append(int64_t begin, TokenRows& out) const {
+    const int64_t T = options_.row_tokens;
+    std::vector<int32_t> row(static_cast<size_t>(T + 1)), inner;
+    shards_.read(begin, T + 1, row.data());
+    // A document that starts right after the row makes its last target another document's.
+    if (options_.reset_at_documents) shards_.boundaries(begin, begin + T + 1, inner);
+    const auto base = static_cast<int32_t>(out.ids.size());
+    out.ids.insert(out.ids.end(), row.begin(), row.end() - 1);
+    out.targets.insert(out.targets.end(), row.begin() + 1, row.end());
+    for (const int32_t start : inner) out.targets[static_cast<size_t>(base + start - 1)] = -1;
+    if (inner.empty() || inner.back() < T) inner.push_back(static_cast<int32_t>(T));
+    for (int32_t first = 0; const int32_t end : inner) {
+        for (int32_t p = 0; p < end - first; ++p) out.positions.push_back(p);
+        out.cu_seqlens.push_back(base + end);
+        first = end;
+    }
+    for (size_t i = static_cast<size_t>(base); i < out.targets.size(); ++i)
+        out.counted += out.targets[i] >= 0;
+}
+
+} // namespace tnl

@@ -1,0 +1,60 @@
+// Rows of T tokens from token shards, in an order that is a pure function of (seed, epoch, cursor).
+//
+// The corpus is one sequence of tokens, documents one after the other. An epoch shifts it by a
+// random offset below T, cuts it into rows of T (plus the next token, as target), and visits the
+// rows in a random order; the remainder at both ends is left to other epochs' offsets. Nothing is
+// kept but three numbers, so resuming, any number of ranks, and any batch size see the same order.
+#pragma once
+
+#include "data/shard.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace tnl {
+
+struct LoaderState {
+    uint64_t seed = 0;
+    int64_t epoch = 0;  // passes over the corpus completed
+    int64_t cursor = 0; // rows of this epoch already given
+    friend bool operator==(const LoaderState&, const LoaderState&) = default;
+};
+
+struct LoaderOptions {
+    int64_t row_tokens = 512;       // T
+    bool shuffle = true;            // false: rows in order, offset 0
+    bool reset_at_documents = true; // sequences end with their documents; states do not cross
+};
+
+// N = rows * T tokens in host memory, packed: sequence i is [cu_seqlens[i], cu_seqlens[i+1]).
+struct TokenRows {
+    std::vector<int32_t> ids, targets; // targets: the next token; -1 across a sequence's end
+    std::vector<int32_t> positions;    // from 0 in each sequence
+    std::vector<int32_t> cu_seqlens;
+    int64_t counted = 0; // targets >= 0
+};
+
+class Loader {
+  public:
+    // Throws when the corpus has fewer than T + 1 tokens.
+    Loader(const ShardSet& shards, LoaderOptions options, LoaderState state);
+    // Gives `rows` rows and advances; passes into the next epoch as needed.
+    void next(int64_t rows, TokenRows& out);
+    const LoaderState& state() const { return state_; }
+    int64_t rows_per_epoch() const { return rows_; }
+    // First token of the row at (epoch, cursor).
+    int64_t row_begin(int64_t epoch, int64_t cursor) const;
+
+  private:
+    void append(int64_t begin, TokenRows& out) const;
+    const ShardSet& shards_;
+    LoaderOptions options_;
+    LoaderState state_;
+    int64_t rows_;
+};
+
+// A bijection of [0, n), different for every key: position i of a shuffled order. Constant memory
+// (a Feistel network over the next power of four, walked until it falls below n).
+int64_t permute(int64_t i, int64_t n, uint64_t key);
+
+} // namespace tnl
