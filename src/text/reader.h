@@ -17,7 +17,7 @@ struct ReaderOptions {
     std::string field = "text"; // of a JSONL record
     BadUtf8 bad_utf8 = BadUtf8::error;
     // Plain text: a line equal to this ends a document; empty: a file is one document.
-    std::string separator;
+    std::string separator = "";
 };
 
 struct Document {
