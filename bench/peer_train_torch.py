@@ -128,14 +128,14 @@ class TransNormer(nn.Module):
 
 def load(folder: pathlib.Path) -> tuple[TransNormer, dict]:
     config = json.loads((folder / "config.json").read_text())
-    wrong = {
-        "norm_type": "simplermsnorm", "linear_act_fun": ("swish", "silu"), "gate_dim": 0,
-        "bias": False, "tie_word_embeddings": True,
-    }
-    for key, wanted in wrong.items():
-        value = config.get(key, wanted)
-        if value != wanted and not (isinstance(wanted, tuple) and value in (*wanted, wanted)):
-            raise SystemExit(f"{folder}/config.json: {key} is {value}, this peer knows {wanted}")
+    for key, known in (
+        ("norm_type", ("simplermsnorm",)), ("linear_act_fun", ("swish", "silu")),
+        ("gate_dim", (0,)), ("bias", (False,)), ("tie_word_embeddings", (True,)),
+        ("decay_law", ("alibi",)), ("decay_temperature", (True,)), ("output_gate", (True,)),
+        ("position_embeddings", (0,)), ("glu_act_fun", ("none",)),
+    ):  # fmt: skip
+        if config.get(key, known[0]) not in known:
+            raise SystemExit(f"{folder}/config.json: {key} is {config[key]}, wanted {known[0]}")
     model = TransNormer(config)
     missing, unexpected = model.load_state_dict(load_file(folder / "model.safetensors"), False)
     if missing or unexpected:

@@ -1,39 +1,16 @@
 #include "infer/stop_filter.h"
 
 #include "base/check.h"
+#include "text/utf8.h"
 
 #include <algorithm>
 
 namespace tnl {
-namespace {
-
-bool is_continuation(char c) { return (static_cast<unsigned char>(c) & 0xC0u) == 0x80u; }
-
-// Lead bytes followed by the right number of continuation bytes: enough to know that no stop string
-// begins or ends inside a character.
-bool whole_characters(std::string_view text) {
-    for (size_t i = 0; i < text.size();) {
-        const auto lead = static_cast<unsigned char>(text[i]);
-        const size_t length = lead < 0x80   ? 1
-                              : lead < 0xC0 ? 0
-                              : lead < 0xE0 ? 2
-                              : lead < 0xF0 ? 3
-                              : lead < 0xF8 ? 4
-                                            : 0;
-        if (length == 0 || i + length > text.size()) return false;
-        for (size_t k = 1; k < length; ++k)
-            if (!is_continuation(text[i + k])) return false;
-        i += length;
-    }
-    return true;
-}
-
-} // namespace
 
 StopFilter::StopFilter(std::vector<std::string> stops) : stops_(std::move(stops)) {
     for (const std::string& stop : stops_) {
         if (stop.empty()) throw UsageError("a stop string is empty: it would stop at once");
-        if (!whole_characters(stop))
+        if (first_invalid_utf8(stop) != std::string::npos)
             throw UsageError(fmt::format("stop string \"{}\" is not valid UTF-8", stop));
     }
     // Where several end at the same place, the longest (earliest beginning) is cut.

@@ -1,0 +1,82 @@
+#include "infer/loaded_model.h"
+
+#include "base/json.h"
+
+namespace tnl {
+namespace {
+
+DType run_dtype(const std::string& name, const ModelConfig& config) {
+    if (name != "auto") {
+        const DType dtype = dtype_from_name(name);
+        if (dtype != DType::f32 && dtype != DType::bf16)
+            throw UsageError(fmt::format("dtype is {}, wanted auto, f32 or bf16", name));
+        return dtype;
+    }
+    return dtype_from_name(config.torch_dtype) == DType::bf16 ? DType::bf16 : DType::f32;
+}
+
+// One field of a JSON object as a number, absent if null or not there.
+template <class T>
+std::optional<T> number(const Json& object, const std::string& file, const char* key) {
+    const auto it = object.find(key);
+    if (it == object.end() || it->is_null()) return std::nullopt;
+    const bool fits = std::is_integral_v<T> ? it->is_number_integer() : it->is_number();
+    TNL_CHECK(fits, "{}: {} is {}, wanted a {}number", file, key, json_excerpt(*it),
+              std::is_integral_v<T> ? "whole " : "");
+    return it->get<T>();
+}
+
+} // namespace
+
+LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::string& device_spec,
+                         int threads, const std::string& dtype_name)
+    : device(make_device(device_spec, threads)), dtype(DType::f32),
+      model(load_model_config(directory)), tokenizer(directory / "tokenizer.model") {
+    dtype = run_dtype(dtype_name, model.config());
+    TNL_CHECK(tokenizer.vocab_size() <= model.config().vocab_size,
+              "{}: tokenizer.model has {} tokens, but config.json has vocab_size {}",
+              directory.string(), tokenizer.vocab_size(), model.config().vocab_size);
+    weights = load_weights_to_device(directory, model, *device, dtype);
+}
+
+std::vector<int32_t> LoadedModel::encode(std::string_view text) const {
+    std::vector<int32_t> ids = tokenizer.encode(text);
+    if (model.config().add_bos_token || ids.empty()) {
+        const auto bos = static_cast<int32_t>(model.config().bos_token_id);
+        TNL_CHECK(bos >= 0 && bos < model.config().vocab_size,
+                  "the model needs a token to begin with, but bos_token_id is {}", bos);
+        ids.insert(ids.begin(), bos);
+    }
+    return ids;
+}
+
+GenerationConfig load_generation_config(const std::filesystem::path& directory) {
+    GenerationConfig out;
+    const std::filesystem::path path = directory / "generation_config.json";
+    if (!std::filesystem::exists(path)) return out;
+    const std::string file = path.string();
+    const Json json = parse_json_file(path);
+    TNL_CHECK(json.is_object(), "{}: wanted an object, found {}", file, json_excerpt(json));
+    out.max_new_tokens = number<int64_t>(json, file, "max_new_tokens");
+    out.top_k = number<int64_t>(json, file, "top_k");
+    out.temperature = number<double>(json, file, "temperature");
+    out.top_p = number<double>(json, file, "top_p");
+    out.min_p = number<double>(json, file, "min_p");
+    out.repetition_penalty = number<double>(json, file, "repetition_penalty");
+    if (const auto it = json.find("do_sample"); it != json.end() && !it->is_null()) {
+        TNL_CHECK(it->is_boolean(), "{}: do_sample is {}, wanted true or false", file,
+                  json_excerpt(*it));
+        if (!it->get<bool>()) out.temperature = 0;
+    }
+    if (const auto it = json.find("eos_token_id"); it != json.end() && !it->is_null()) {
+        const Json list = it->is_array() ? *it : Json::array({*it});
+        for (const Json& id : list) {
+            TNL_CHECK(id.is_number_integer(), "{}: eos_token_id is {}, wanted whole numbers", file,
+                      json_excerpt(*it));
+            out.end_tokens.push_back(id.get<int32_t>());
+        }
+    }
+    return out;
+}
+
+} // namespace tnl
