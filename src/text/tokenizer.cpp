@@ -8,7 +8,7 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <array>
+#include <unordered_map>
 
 namespace tnl {
 namespace {
@@ -142,13 +142,25 @@ std::string train_tokenizer(const TokenizerTraining& options,
               options.vocab_size);
     Lines lines(next);
     if (lines.done()) fail("the corpus is empty: no text to train a tokenizer on");
-    const std::string arguments = fmt::format(
-        "--model_type=bpe --byte_fallback=true --vocab_size={} --character_coverage={} "
-        "--unk_id=0 --bos_id=1 --eos_id=2 --pad_id=-1 --normalization_rule_name=identity "
-        "--remove_extra_whitespaces=false --split_digits=true --allow_whitespace_only_pieces=true "
-        "--max_sentence_length=8192 --input_sentence_size={} --shuffle_input_sentence=false "
-        "--num_threads={} --minloglevel=2",
-        options.vocab_size, options.character_coverage, options.max_sentences, options.threads);
+    const std::unordered_map<std::string, std::string> arguments = {
+        {"model_type", "bpe"},
+        {"byte_fallback", "true"},
+        {"vocab_size", fmt::format("{}", options.vocab_size)},
+        {"character_coverage", fmt::format("{}", options.character_coverage)},
+        {"unk_id", "0"},
+        {"bos_id", "1"},
+        {"eos_id", "2"},
+        {"pad_id", "-1"},
+        {"normalization_rule_name", "identity"}, // text comes back byte for byte
+        {"remove_extra_whitespaces", "false"},
+        {"allow_whitespace_only_pieces", "true"},
+        {"split_digits", "true"},
+        {"max_sentence_length", "8192"},
+        {"input_sentence_size", fmt::format("{}", options.max_sentences)},
+        {"shuffle_input_sentence", "false"}, // the shuffle is not seeded
+        {"num_threads", fmt::format("{}", options.threads)},
+        {"minloglevel", "2"},
+    };
     std::string model;
     const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &lines, &model);
     if (!status.ok())
