@@ -17,12 +17,14 @@ __device__ inline float to_acc(float x) { return x; }
 __device__ inline float to_acc(__nv_bfloat16 x) { return __bfloat162float(x); }
 __device__ inline float to_acc(__half x) { return __half2float(x); }
 
-// Rounds to nearest even.
+// Rounds to nearest even; f64 goes to bf16 by way of f32, as on the host.
 template <class T, class A> __device__ T from_acc(A x) {
     if constexpr (std::is_same_v<T, __nv_bfloat16>)
         return __float2bfloat16_rn(static_cast<float>(x));
+    else if constexpr (std::is_same_v<T, __half> && std::is_same_v<A, double>)
+        return __double2half(x);
     else if constexpr (std::is_same_v<T, __half>)
-        return __float2half_rn(static_cast<float>(x));
+        return __float2half_rn(x);
     else
         return static_cast<T>(x);
 }

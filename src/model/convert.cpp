@@ -16,7 +16,7 @@ bool not_finite(double x) {
 }
 bool not_finite(float x) { return (std::bit_cast<uint32_t>(x) & 0x7f800000u) == 0x7f800000u; }
 bool not_finite(bf16 x) { return (x.bits & 0x7f80u) == 0x7f80u; }
-bool not_finite(f16 x) { return (std::bit_cast<uint16_t>(x) & 0x7c00u) == 0x7c00u; }
+bool not_finite(f16 x) { return (x.bits & 0x7c00u) == 0x7c00u; }
 
 template <class To, class From> To convert(From x) {
     if constexpr (std::is_same_v<To, From>)

@@ -47,13 +47,32 @@ struct bf16 {
     operator float() const { return std::bit_cast<float>(uint32_t{bits} << 16); }
 };
 
-// IEEE half, through the compiler's conversion.
+// IEEE half, rounded to nearest even. On bits: Clang has no _Float16 for every x86-64.
 struct f16 {
-    _Float16 value = 0;
+    uint16_t bits = 0;
     f16() = default;
-    explicit f16(float x) : value(static_cast<_Float16>(x)) {}
-    explicit f16(double x) : value(static_cast<_Float16>(x)) {}
-    operator float() const { return static_cast<float>(value); }
+    explicit f16(float value) {
+        const uint32_t u = std::bit_cast<uint32_t>(value), magnitude = u & 0x7fffffffu;
+        uint32_t half;
+        if (magnitude > 0x7f800000u)
+            half = 0x7e00u; // NaN
+        else if (magnitude >= 0x477ff000u)
+            half = 0x7c00u; // 65520 and above round to infinity
+        else if (magnitude < 0x38800000u)
+            // Subnormal: next to 0.5 an f32 has steps of 2^-24, the subnormals' own.
+            half = std::bit_cast<uint32_t>(std::bit_cast<float>(magnitude) + 0.5f) - 0x3f000000u;
+        else
+            half = (magnitude - 0x38000000u + 0xfffu + ((magnitude >> 13) & 1u)) >> 13;
+        bits = static_cast<uint16_t>((u >> 16 & 0x8000u) | half);
+    }
+    explicit f16(double value) : f16(static_cast<float>(value)) {}
+    operator float() const {
+        const uint32_t sign = (bits & 0x8000u) << 16, rest = bits & 0x7fffu;
+        if (rest >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+        if (rest >= 0x400u) return std::bit_cast<float>(sign | ((rest << 13) + 0x38000000u));
+        const float small = static_cast<float>(rest) * 0x1p-24f;
+        return sign ? -small : small;
+    }
 };
 
 // The type sums are kept in: f64 for f64, f32 for the rest.

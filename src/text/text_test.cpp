@@ -206,6 +206,22 @@ TEST_F(Tokenizing, AnyTextRoundTrips) {
     EXPECT_EQ(small().serialized(), t.serialized()) << "training is not deterministic";
 }
 
+TEST_F(Tokenizing, LongTextsAreEncodedInPartsWithoutATrace) {
+    const Tokenizer t = small();
+    std::string sentence = "the quick brown fox, over  the\nlazy 12 dog says hello ", text;
+    std::vector<int32_t> want;
+    while (text.size() < 300000) text += sentence;
+    // Each sentence but the first begins after a space that its leading one stands for.
+    sentence.pop_back();
+    for (size_t at = 0; at < text.size(); at += sentence.size() + 1) {
+        const auto ids = t.encode(sentence);
+        want.insert(want.end(), ids.begin(), ids.end());
+    }
+    text.pop_back();
+    EXPECT_EQ(t.encode(text), want);
+    EXPECT_EQ(t.decode(t.encode(text)), text);
+}
+
 TEST_F(Tokenizing, DamagedModelsAreRefused) {
     const std::string good = small().serialized();
     EXPECT_THROW(Tokenizer{folder / "none.model"}, Error);

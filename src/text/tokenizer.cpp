@@ -8,12 +8,20 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <cctype>
 #include <unordered_map>
 
 namespace tnl {
 namespace {
 
 constexpr std::string_view kSpace = "\xE2\x96\x81"; // U+2581
+
+// Bytes of text encoded at once.
+constexpr size_t kPart = 1 << 15;
+
+bool is_word(std::string_view text, size_t at) {
+    return at < text.size() && std::isalnum(static_cast<unsigned char>(text[at]));
+}
 
 int hex_digit(char c) {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
@@ -96,10 +104,26 @@ Tokenizer Tokenizer::from_bytes(std::string serialized, const std::string& name)
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+    // Long texts are encoded in parts: time and memory per byte then stay the same whatever the
+    // length. A part ends before a lone space, where no piece goes on: the next part's leading
+    // space is that one.
+    std::vector<int32_t> out;
     std::vector<int> ids;
-    const auto status = impl_->processor.Encode({text.data(), text.size()}, &ids);
-    if (!status.ok()) fail("tokenizer: cannot encode: {}", status.ToString());
-    return {ids.begin(), ids.end()};
+    while (!text.empty()) {
+        size_t cut = text.size();
+        if (cut > kPart) {
+            cut = kPart;
+            while (cut < text.size() &&
+                   !(text[cut] == ' ' && is_word(text, cut - 1) && is_word(text, cut + 1)))
+                ++cut;
+        }
+        const auto status = impl_->processor.Encode({text.data(), cut}, &ids);
+        if (!status.ok()) fail("tokenizer: cannot encode: {}", status.ToString());
+        out.insert(out.end(), ids.begin(), ids.end());
+        if (cut == text.size()) break;
+        text.remove_prefix(cut + (impl_->leading_space ? 1 : 0));
+    }
+    return out;
 }
 
 std::string Tokenizer::decode(const std::vector<int32_t>& ids) const {

@@ -1,0 +1,36 @@
+// Documents to token shards: read, encode on all threads, write in order; the same bytes for any
+// number of threads.
+#pragma once
+
+#include "text/reader.h"
+#include "text/tokenizer.h"
+
+#include <functional>
+
+namespace tnl {
+
+struct TokenizeOptions {
+    std::filesystem::path output;         // a directory: train/ and, if asked for, val/
+    double val_fraction = 0;              // this share of the documents, chosen by their hash
+    double val_tail = 0;                  // this share of every document, its end
+    int64_t shard_tokens = 1'000'000'000; // tokens after which a new shard begins
+    bool bos = false;                     // bos before every document
+    int threads = 0;
+};
+
+struct TokenizeCounts {
+    int64_t documents = 0, tokens = 0, text_bytes = 0;
+};
+struct TokenizeResult {
+    TokenizeCounts train, val;
+    DocumentReader::Counts read;
+    double seconds = 0;
+};
+
+// progress(result so far) is called now and then. Existing shards in the output are replaced.
+// Throws when there is no text at all.
+TokenizeResult tokenize(DocumentReader& reader, const Tokenizer& tokenizer,
+                        const TokenizeOptions& options,
+                        const std::function<void(const TokenizeResult&)>& progress);
+
+} // namespace tnl
