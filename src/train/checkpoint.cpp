@@ -1,0 +1,215 @@
+#include "train/checkpoint.h"
+
+#include "base/atomic_directory.h"
+#include "base/file.h"
+#include "base/json.h"
+#include "model/checkpoint.h"
+#include "model/safetensors.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+
+namespace tnl {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr std::string_view kPrefix = "step-";
+constexpr int kFormat = 1;
+
+struct Buffer3 {
+    const char* prefix; // of tensor names
+    Tensor flat;        // f32, on the device
+};
+std::array<Buffer3, 3> buffers(const Optimizer& optimizer) {
+    return {{{"master.", optimizer.master()}, {"m.", optimizer.m()}, {"v.", optimizer.v()}}};
+}
+
+std::optional<int64_t> step_of(const std::string& name) {
+    if (!name.starts_with(kPrefix)) return std::nullopt;
+    int64_t step = 0;
+    const char *begin = name.data() + kPrefix.size(), *end = name.data() + name.size();
+    const auto [at, error] = std::from_chars(begin, end, step);
+    if (error != std::errc() || at != end || begin == end) return std::nullopt;
+    return step;
+}
+
+void write_optimizer(const fs::path& path, const Learner& learner) {
+    const ParamTable& table = learner.model().params();
+    std::vector<TensorInfo> tensors;
+    for (const auto& [prefix, flat] : buffers(learner.optimizer()))
+        for (const Param& p : table.all())
+            tensors.push_back({prefix + p.name, "F32", p.shape, 0, 0});
+    SafetensorsWriter writer(path, tensors);
+    std::vector<float> host;
+    for (const TensorInfo& t : writer.tensors())
+        for (const auto& [prefix, flat] : buffers(learner.optimizer())) {
+            if (!t.name.starts_with(prefix)) continue;
+            const Param& p = table[table.find(t.name.substr(std::strlen(prefix)))];
+            host.resize(static_cast<size_t>(p.size));
+            learner.device().download(host.data(), static_cast<const float*>(flat.data) + p.offset,
+                                      host.size() * sizeof(float));
+            writer.write(host.data(), host.size() * sizeof(float));
+        }
+    writer.finish();
+}
+
+// Every parameter's values under `prefix` as one flat host buffer, padding zero.
+std::vector<float> read_flat(const SafetensorsFile& file, const char* prefix,
+                             const ParamTable& table) {
+    std::vector<float> flat(static_cast<size_t>(table.flat_size()));
+    for (const Param& p : table.all()) {
+        const TensorInfo& t = file.at(prefix + p.name);
+        if (t.dtype != "F32" || t.shape != p.shape)
+            fail("{}: tensor \"{}\" is {} {}, wanted F32 of the model's shape ({} numbers)",
+                 file.name(), t.name, t.dtype, t.shape_string(), p.size);
+        const auto bytes = file.bytes(t);
+        std::memcpy(flat.data() + p.offset, bytes.data(), bytes.size());
+    }
+    return flat;
+}
+
+Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates) {
+    Json out;
+    out["format"] = kFormat;
+    out["step"] = s.step;
+    out["updates"] = updates;
+    out["tokens"] = s.tokens;
+    out["seconds"] = s.seconds;
+    // The order of the data is a function of these three.
+    out["loader"]["seed"] = s.loader.seed;
+    out["loader"]["epoch"] = s.loader.epoch;
+    out["loader"]["cursor"] = s.loader.cursor;
+    out["guard"] = s.guard;
+    out["eval_loss"] = s.eval_loss ? Json(*s.eval_loss) : Json(nullptr);
+    out["best_loss"] = s.best_loss ? Json(*s.best_loss) : Json(nullptr);
+    out["best_step"] = s.best_step;
+    out["device"] = s.device;
+    out["config"] = Json::parse(config.json());
+    return out;
+}
+
+TrainerState from_json(const Json& json, const std::string& name, int64_t& updates) {
+    TrainerState s;
+    try {
+        if (const int format = json.at("format").get<int>(); format != kFormat)
+            fail("{}: format {}, this program reads {}", name, format, kFormat);
+        s.step = json.at("step").get<int64_t>();
+        updates = json.at("updates").get<int64_t>();
+        s.tokens = json.at("tokens").get<int64_t>();
+        s.seconds = json.at("seconds").get<double>();
+        const Json& loader = json.at("loader");
+        s.loader = {loader.at("seed").get<uint64_t>(), loader.at("epoch").get<int64_t>(),
+                    loader.at("cursor").get<int64_t>()};
+        s.guard = json.at("guard");
+        if (!json.at("eval_loss").is_null()) s.eval_loss = json["eval_loss"].get<double>();
+        if (!json.at("best_loss").is_null()) s.best_loss = json["best_loss"].get<double>();
+        s.best_step = json.at("best_step").get<int64_t>();
+        s.device = json.at("device").get<std::string>();
+    } catch (const nlohmann::json::exception& e) {
+        fail("{}: a field is missing or of the wrong kind: {}", name, e.what());
+    }
+    return s;
+}
+
+} // namespace
+
+CheckpointStore::CheckpointStore(const fs::path& run_directory, const CheckpointConfig& config)
+    : directory_(run_directory / "checkpoints"), config_(config) {
+    std::error_code error;
+    fs::create_directories(directory_, error);
+    if (error) fail("{}: cannot be made: {}", directory_.string(), error.message());
+    std::vector<fs::path> stale;
+    for (const auto& entry : fs::directory_iterator(directory_))
+        if (entry.path().filename().string().starts_with(".")) stale.push_back(entry.path());
+    for (const fs::path& path : stale) fs::remove_all(path);
+}
+
+fs::path CheckpointStore::path_of(int64_t step) const {
+    return directory_ / fmt::format("{}{:08}", kPrefix, step);
+}
+
+std::vector<int64_t> CheckpointStore::steps() const {
+    std::vector<int64_t> out;
+    for (const auto& entry : fs::directory_iterator(directory_))
+        if (const auto step = step_of(entry.path().filename().string());
+            step && entry.is_directory())
+            out.push_back(*step);
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+std::optional<fs::path> CheckpointStore::latest() const {
+    // By name, not by the pointer: a kill may have come between the two.
+    const std::vector<int64_t> all = steps();
+    if (all.empty()) return std::nullopt;
+    return path_of(all.back());
+}
+
+void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
+                           const Learner& learner, const std::optional<fs::path>& tokenizer) {
+    const fs::path final = path_of(state.step);
+    AtomicDirectory directory(final);
+    SaveOptions options;
+    options.dtype = config.checkpoint_dtype();
+    options.tokenizer = tokenizer;
+    // From the master weights where more than the working copy's bits are asked for.
+    const Tensor weights =
+        options.dtype == DType::f32 ? learner.optimizer().master() : learner.weights();
+    write_model(directory.path(), learner.model(), weights, learner.device(), options);
+    write_optimizer(directory.path() / "optimizer.safetensors", learner);
+    write_file_atomic(directory.path() / "trainer.json",
+                      to_json(state, config, learner.optimizer().updates()).dump(2) + "\n");
+    directory.commit();
+    write_file_atomic(directory_ / "latest", final.filename().string() + "\n");
+    if (state.best_step >= 0)
+        write_file_atomic(directory_ / "best", path_of(state.best_step).filename().string() + "\n");
+    prune(state);
+}
+
+TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner) {
+    const fs::path state_path = checkpoint / "trainer.json";
+    int64_t updates = 0;
+    const TrainerState state = from_json(parse_json_file(state_path), state_path.string(), updates);
+    const SafetensorsFile file(checkpoint / "optimizer.safetensors");
+    const ParamTable& table = learner.model().params();
+    Optimizer& optimizer = learner.optimizer();
+    for (const auto& [prefix, flat] : buffers(optimizer)) {
+        const std::vector<float> host = read_flat(file, prefix, table);
+        if (flat.data == optimizer.master().data) {
+            optimizer.set_master(host.data());
+            continue;
+        }
+        learner.device().upload(flat.data, host.data(), host.size() * sizeof(float));
+        learner.device().synchronize(); // before the host buffer goes
+    }
+    optimizer.set_updates(updates);
+    return state;
+}
+
+void CheckpointStore::remove(int64_t step) {
+    const fs::path path = path_of(step);
+    const fs::path doomed = directory_ / ("." + path.filename().string() + ".removed");
+    fs::rename(path, doomed);
+    fs::remove_all(doomed);
+}
+
+void CheckpointStore::prune(const TrainerState& state) {
+    if (config_.keep == 0) return;
+    std::vector<int64_t> all = steps();
+    for (size_t i = 0; i + static_cast<size_t>(config_.keep) < all.size(); ++i)
+        if (!(config_.keep_best && all[i] == state.best_step)) remove(all[i]);
+}
+
+int64_t CheckpointStore::remove_after(int64_t step) {
+    int64_t removed = 0;
+    for (const int64_t each : steps()) {
+        if (each <= step) continue;
+        remove(each);
+        ++removed;
+    }
+    return removed;
+}
+
+} // namespace tnl

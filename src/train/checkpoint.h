@@ -1,0 +1,57 @@
+// Checkpoints of a run, RUN/checkpoints/step-00001234/: a model directory that Hugging Face tools
+// read (config.json, model.safetensors, generation_config.json, tokenizer.model) and what training
+// needs to go on bit for bit: optimizer.safetensors (f32: master.<parameter>, m.<parameter>,
+// v.<parameter>) and trainer.json. A directory with such a name is whole: it is written under
+// another name, flushed, renamed; and renamed again before it is removed. `latest` and `best`
+// beside them are text files with a directory's name.
+#pragma once
+
+#include "train/learner.h"
+
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+namespace tnl {
+
+// What trainer.json holds beside the run's config.
+struct TrainerState {
+    int64_t step = 0;   // steps done
+    int64_t tokens = 0; // read in them
+    double seconds = 0; // spent in them
+    LoaderState loader; // of the next micro-batch
+    Json guard = Json::object();
+    std::optional<double> eval_loss; // at this very step
+    std::optional<double> best_loss; // lowest of any checkpoint so far
+    int64_t best_step = -1;
+    std::string device; // that it ran on, with its threads: others may round otherwise
+};
+
+class CheckpointStore {
+  public:
+    // Makes RUN/checkpoints and removes what a killed process left half-written or half-removed.
+    CheckpointStore(const std::filesystem::path& run_directory, const CheckpointConfig& config);
+
+    // Writes the checkpoint of state.step, moves the pointers, removes those no longer kept. Throws
+    // naming what could not be written; then nothing new is left and the others stand.
+    void save(const TrainerState& state, const TrainConfig& config, const Learner& learner,
+              const std::optional<std::filesystem::path>& tokenizer);
+
+    // Sets the learner's weights and optimizer; throws naming file and field where the checkpoint
+    // is damaged or of another model.
+    static TrainerState load(const std::filesystem::path& checkpoint, Learner& learner);
+
+    std::vector<int64_t> steps() const; // of all checkpoints, ascending
+    std::optional<std::filesystem::path> latest() const;
+    std::filesystem::path path_of(int64_t step) const;
+    // Removes the checkpoints after `step`: the run goes back to it. Returns how many.
+    int64_t remove_after(int64_t step);
+
+  private:
+    void remove(int64_t step);
+    void prune(const TrainerState& state);
+    std::filesystem::path directory_;
+    CheckpointConfig config_;
+};
+
+} // namespace tnl

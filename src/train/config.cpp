@@ -1,0 +1,186 @@
+#include "train/config.h"
+
+#include "base/check.h"
+#include "base/file.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+namespace tnl {
+namespace fs = std::filesystem;
+
+std::vector<std::pair<std::string_view, Recompute>> enum_names(Recompute) {
+    return {{"none", Recompute::none}, {"block", Recompute::block}};
+}
+
+std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw) {
+    return {{"alibi", DecayLaw::alibi},
+            {"paper", DecayLaw::paper},
+            {"fla", DecayLaw::fla},
+            {"none", DecayLaw::none}};
+}
+
+namespace {
+
+template <class T> void want(bool ok, const char* field, const T& value, const char* wanted) {
+    if (!ok) throw UsageError(fmt::format("{} = {}: wanted {}", field, value, wanted));
+}
+
+void check_optimizer(const OptimizerConfig& o) {
+    want(o.lr > 0, "optimizer.lr", o.lr, "a positive number, about 1e-3 for small models");
+    want(o.beta1 >= 0 && o.beta1 < 1, "optimizer.beta1", o.beta1, "0 or more, less than 1");
+    want(o.beta2 >= 0 && o.beta2 < 1, "optimizer.beta2", o.beta2, "0 or more, less than 1");
+    want(o.eps > 0, "optimizer.eps", o.eps, "a positive number, usually 1e-8");
+    want(o.weight_decay >= 0, "optimizer.weight_decay", o.weight_decay, "0 or more");
+    want(o.clip >= 0, "optimizer.clip", o.clip, "0 (never) or a positive norm");
+}
+
+void check_loop(const LoopConfig& t) {
+    const int budgets = (t.steps != 0) + (t.tokens != 0) + (t.minutes != 0);
+    if (budgets != 1)
+        throw UsageError(fmt::format("train.steps = {}, train.tokens = {}, train.minutes = {}: "
+                                     "wanted exactly one of them",
+                                     t.steps, t.tokens, t.minutes));
+    want(t.steps >= 0, "train.steps", t.steps, "a positive number");
+    want(t.tokens >= 0, "train.tokens", t.tokens, "a positive number");
+    want(t.minutes >= 0, "train.minutes", t.minutes, "a positive number");
+    want(t.rows > 0, "train.rows", t.rows, "at least 1 sequence");
+    want(t.length > 0, "train.length", t.length, "at least 1 token");
+    want(t.rows < (int64_t{1} << 31) / t.length, "train.rows", t.rows,
+         "rows times length below 2^31");
+    want(t.accumulate > 0, "train.accumulate", t.accumulate, "at least 1 micro-batch");
+    want(t.head_chunk > 0, "train.head_chunk", t.head_chunk, "at least 1 row");
+    want(t.threads >= 0, "train.threads", t.threads, "0 (one per core) or a number of threads");
+    want(t.dtype == "f32" || t.dtype == "bf16", "train.dtype", t.dtype, "f32 or bf16");
+}
+
+bool is_model_path(const std::string& preset) {
+    return preset.find('/') != std::string::npos || preset.ends_with(".json");
+}
+
+ModelConfig named_model(const std::string& preset) {
+    if (!is_model_path(preset)) return model_preset(preset);
+    const fs::path path(preset);
+    return read_model_config(fs::is_directory(path) ? path / "config.json" : path);
+}
+
+void apply(ConfigBinding& binding, const TrainConfigSources& sources) {
+    for (const fs::path& file : sources.files) binding.load(file);
+    for (const std::string& text : sources.overrides) binding.set(text);
+}
+
+} // namespace
+
+DType TrainConfig::checkpoint_dtype() const {
+    return checkpoint.dtype == "auto" ? dtype() : dtype_from_name(checkpoint.dtype);
+}
+
+Schedule TrainConfig::lr_schedule() const {
+    return {schedule.kind, train.steps, schedule.warmup.value_or(0), schedule.min_ratio};
+}
+
+void TrainConfig::validate() {
+    check_loop(train);
+    if (const int64_t tokens = train.batch_tokens; tokens != 0) {
+        if (tokens < 0 || tokens % micro_tokens() != 0)
+            throw UsageError(fmt::format(
+                "train.batch_tokens = {}: wanted a multiple of train.rows * train.length = {} * {} "
+                "= {}",
+                tokens, train.rows, train.length, micro_tokens()));
+        train.accumulate = tokens / micro_tokens();
+    }
+    check_optimizer(optimizer);
+    want(schedule.min_ratio >= 0 && schedule.min_ratio <= 1, "schedule.min_ratio",
+         schedule.min_ratio, "a share between 0 and 1");
+    if (schedule.warmup)
+        want(*schedule.warmup >= 0, "schedule.warmup", *schedule.warmup, "0 steps or more");
+    want(eval.every >= 0, "eval.every", eval.every, "0 (only at the end) or a number of steps");
+    want(eval.batches >= 0, "eval.batches", eval.batches, "0 (all) or a number of micro-batches");
+    want(checkpoint.every >= 0, "checkpoint.every", checkpoint.every,
+         "0 (only at the end) or a number of steps");
+    want(checkpoint.keep >= 0, "checkpoint.keep", checkpoint.keep, "0 (all) or a number");
+    const std::string& stored = checkpoint.dtype;
+    want(stored == "auto" || stored == "f32" || stored == "bf16", "checkpoint.dtype", stored,
+         "f32, bf16 or auto");
+    want(log.every > 0, "log.every", log.every, "1 step or more");
+    want(log.peak_tflops >= 0, "log.peak_tflops", log.peak_tflops, "0 (unknown) or more");
+    guard.validate();
+    model.validate();
+    want(model.position_embeddings == 0 || model.position_embeddings >= train.length,
+         "train.length", train.length, "at most model.position_embeddings");
+}
+
+void TrainConfig::resolve_steps(double seconds_per_step) {
+    if (train.tokens > 0) train.steps = (train.tokens + step_tokens() - 1) / step_tokens();
+    if (train.minutes > 0)
+        train.steps = std::max<int64_t>(
+            1, static_cast<int64_t>(train.minutes * 60 / std::max(1e-9, seconds_per_step)));
+    train.tokens = 0;
+    train.minutes = 0;
+    if (!schedule.warmup) schedule.warmup = std::min<int64_t>(2000, train.steps / 20);
+    want(*schedule.warmup <= train.steps, "schedule.warmup", *schedule.warmup,
+         "at most the steps of the run");
+}
+
+std::string TrainConfig::json() const {
+    TrainConfig copy = *this; // bindings want to write
+    return ConfigBinding(copy).json();
+}
+
+TrainConfig read_train_config(const TrainConfigSources& sources, bool* vocab_given) {
+    TrainConfig config;
+    {
+        ConfigBinding first(config);
+        apply(first, sources);
+    }
+    // Again over the preset, whose fields only those given may change.
+    const std::string preset = config.preset, init = config.init;
+    config = TrainConfig();
+    if (!init.empty() && !preset.empty())
+        throw UsageError(fmt::format("preset = {}, init = {}: wanted one of them: the model of "
+                                     "init is its own",
+                                     preset, init));
+    if (!init.empty())
+        config.model = read_model_config(fs::path(init) / "config.json");
+    else if (!preset.empty())
+        config.model = named_model(preset);
+    ConfigBinding binding(config);
+    apply(binding, sources);
+    if (preset.empty() && init.empty() && !binding.given("model.decoder_embed_dim"))
+        throw UsageError("no model: wanted preset=NAME (such as tiny, quickstart, 25M, 385M) or "
+                         "preset=FILE of a config.json");
+    if (vocab_given != nullptr)
+        *vocab_given = !init.empty() || binding.given("model.vocab_size") || is_model_path(preset);
+    config.validate();
+    return config;
+}
+
+TrainConfig read_run_config(const fs::path& run_directory,
+                            const std::vector<std::string>& overrides) {
+    const fs::path path = run_directory / "run.json";
+    TrainConfig config;
+    ConfigBinding binding(config);
+    if (!fs::exists(path))
+        fail("{}: not found; wanted the directory of a run that has begun", path.string());
+    binding.load(path);
+    config.run = run_directory.string(); // it may have been moved
+    // What these say cannot change a number that the run computes; device and threads only its
+    // rounding.
+    constexpr std::array kFree = {"eval.",          "checkpoint.",  "log.",
+                                  "data.tokenizer", "train.device", "train.threads"};
+    for (const std::string& text : overrides) {
+        const std::string key = text.substr(0, text.find('='));
+        binding.set(text);
+        if (std::none_of(kFree.begin(), kFree.end(),
+                         [&](const char* prefix) { return key.starts_with(prefix); }))
+            throw UsageError(fmt::format("{}: cannot change when resuming: the run would not be "
+                                         "the same; wanted eval.*, checkpoint.*, log.*, "
+                                         "data.tokenizer, train.device or train.threads",
+                                         key));
+    }
+    config.validate();
+    return config;
+}
+
+} // namespace tnl

@@ -1,0 +1,59 @@
+// The arithmetic of one training step: a model, its weights, gradients and optimizer on a device,
+// with all memory taken before the first step.
+#pragma once
+
+#include "train/batch_source.h"
+#include "train/optimizer.h"
+
+#include <span>
+#include <string>
+
+namespace tnl {
+
+class Learner {
+  public:
+    // Throws, with a table of what is needed, where the device has too little memory. Weights are
+    // not set: call optimizer().set_master.
+    Learner(const TrainConfig& config, const Model& model, Device& device);
+
+    // Mean loss (nats per counted target) over all micro-batches of a step, and its gradient.
+    struct Step {
+        double loss = 0;
+        double norm = 0; // of the gradient, before clipping
+    };
+    Step gradients(std::span<const TokenRows> micro_batches);
+    // Applies the gradient that gradients() left, clipped.
+    void update(double lr, double norm);
+
+    // Sum of the loss over the counted targets of one micro-batch, in nats.
+    double loss_sum(const TokenRows& batch);
+
+    const Model& model() const { return model_; }
+    Device& device() const { return device_; }
+    Optimizer& optimizer() { return optimizer_; }
+    const Optimizer& optimizer() const { return optimizer_; }
+    Tensor weights() const { return weights_; }
+    // Lines "name  GiB" of all device memory that the run takes.
+    static std::string memory_table(const TrainConfig& config, const Model& model, Device& device,
+                                    size_t* total);
+
+  private:
+    Batch upload(const TokenRows& host);
+
+    const Model& model_;
+    Device& device_;
+    const Kernels& kernels_;
+    DType dtype_;
+    Recompute recompute_;
+    int64_t head_chunk_, rows_;
+    ArenaSizes sizes_;
+    OwnedTensor weights_, gradients_; // [flat_size], dtype and f32
+    Optimizer optimizer_;
+    OwnedTensor ids_, positions_, targets_; // [rows]
+    OwnedTensor loss_;                      // [rows] f32
+    OwnedTensor sums_;                      // [micro-batches + 1] f64
+    OwnedTensor slopes_;
+    Arena activations_, scratch_;
+};
+
+} // namespace tnl

@@ -1,0 +1,54 @@
+// AdamW (1711.05101) over the flat buffers of all parameters. Moments are f32, as are the master
+// weights; where the run computes in bf16 the working weights are their rounded copy.
+#pragma once
+
+#include "model/params.h"
+#include "ops/kernels.h"
+#include "train/config.h"
+
+#include <vector>
+
+namespace tnl {
+
+// A contiguous range of the flat buffers whose parameters agree on weight decay.
+struct DecayRange {
+    int64_t begin = 0, end = 0;
+    bool decay = false;
+    friend bool operator==(const DecayRange&, const DecayRange&) = default;
+};
+// In order, covering [0, flat_size): padding goes with the parameter before it (it is zero, and
+// stays so).
+std::vector<DecayRange> decay_ranges(const ParamTable& table);
+
+class Optimizer {
+  public:
+    // weights: [flat_size] f32 or bf16, on the device; must outlive this.
+    Optimizer(const OptimizerConfig& config, const ParamTable& table, Device& device,
+              Tensor weights);
+
+    // Takes f32 host values as the weights: master, and the rounded working copy.
+    void set_master(const float* host);
+
+    // One update with gradients [flat_size] f32: lr in absolute terms, gradient_scale multiplies g.
+    void step(Tensor gradients, double lr, double gradient_scale);
+
+    // What to multiply a gradient of this norm by: clip / norm where the norm is larger, else 1.
+    double clip_scale(double norm) const;
+
+    Tensor master() const { return master_; } // f32; the weights themselves in an f32 run
+    Tensor m() const { return m_; }
+    Tensor v() const { return v_; }
+    int64_t updates() const { return updates_; } // steps taken: the bias correction's t
+    void set_updates(int64_t updates) { updates_ = updates; }
+
+  private:
+    OptimizerConfig config_;
+    Device& device_;
+    const Kernels& kernels_;
+    std::vector<DecayRange> ranges_;
+    Tensor weights_, master_;
+    OwnedTensor own_master_, m_, v_;
+    int64_t updates_ = 0;
+};
+
+} // namespace tnl

@@ -1,0 +1,186 @@
+#include "train/trainer.h"
+
+#include "train/stop_signal.h"
+
+#include <chrono>
+
+namespace tnl {
+namespace fs = std::filesystem;
+namespace {
+
+double seconds_now() {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
+
+} // namespace
+
+double training_flops_per_token(const Model& model) {
+    const ModelConfig& c = model.config();
+    double weights = 0;
+    for (const Param& p : model.params().all())
+        if (p.shape.size() == 2) weights += static_cast<double>(p.size);
+    if (!c.tie_word_embeddings) // a look-up multiplies nothing
+        weights -= static_cast<double>(c.vocab_size * c.decoder_embed_dim);
+    double recurrence = 0; // k^T v and q S: 2 Dk D each, a head; twice again backward
+    for (int64_t l = 0; l < c.decoder_layers; ++l)
+        recurrence += 12.0 * static_cast<double>(c.key_dim(l) * c.hidden_dim);
+    return 6 * weights + recurrence;
+}
+
+Trainer::Trainer(const TrainerParts& parts)
+    : parts_(parts), config_(parts.config), schedule_(config_.lr_schedule()),
+      learner_(config_, parts.model, parts.device), store_(config_.run, config_.checkpoint),
+      guard_(config_.guard), batches_(static_cast<size_t>(config_.train.accumulate)),
+      progress_(config_.log.every) {
+    state_.device = parts.device.name();
+}
+
+void Trainer::start(const float* weights) {
+    learner_.optimizer().set_master(weights);
+    parts_.train.seek({config_.train.seed, 0, 0});
+}
+
+void Trainer::resume(const fs::path& checkpoint) {
+    const std::string device = state_.device;
+    state_ = CheckpointStore::load(checkpoint, learner_);
+    try {
+        guard_.restore(state_.guard);
+    } catch (const nlohmann::json::exception& e) {
+        fail("{}: guard: {}", (checkpoint / "trainer.json").string(), e.what());
+    }
+    parts_.train.seek(state_.loader);
+    if (state_.device != device)
+        progress_.print(fmt::format("Note: the checkpoint is from another device ({}); from here "
+                                    "on rounding may differ.",
+                                    state_.device));
+    state_.device = device;
+    saved_step_ = state_.step;
+}
+
+Trainer::Outcome Trainer::run() {
+    const StopSignal stop;
+    metrics_.emplace(config_.run, state_.step, config_.log.tensorboard);
+    first_step_ = logged_step_ = state_.step;
+    const double begin = seconds_now();
+    while (state_.step < config_.train.steps && !StopSignal::requested()) {
+        step();
+        const bool last = state_.step == config_.train.steps;
+        if (last || due(state_.step, config_.eval.every)) evaluate_now();
+        if (last || due(state_.step, config_.checkpoint.every)) save();
+        session_seconds_ = seconds_now() - begin;
+    }
+    if (saved_step_ != state_.step) save();
+    progress_.clear();
+    return state_.step == config_.train.steps ? Outcome::finished : Outcome::interrupted;
+}
+
+void Trainer::step() {
+    const double begin = seconds_now();
+    for (TokenRows& batch : batches_) parts_.train.next(config_.train.rows, batch);
+    const auto [loss, norm] = learner_.gradients(batches_);
+    const Guard::Verdict verdict = guard_.judge(loss, norm);
+    const double lr = config_.optimizer.lr * schedule_.factor(state_.step);
+    if (verdict.stop)
+        fail("step {}: {}; stopped before its update. {}", state_.step + 1, verdict.reason,
+             last_good());
+    if (verdict.apply)
+        learner_.update(lr, norm);
+    else
+        progress_.print(
+            fmt::format("step {}: {}; update skipped", state_.step + 1, verdict.reason));
+    ++state_.step;
+    state_.tokens += config_.step_tokens();
+    state_.loader = parts_.train.state();
+    state_.seconds += seconds_now() - begin;
+    state_.eval_loss.reset();
+    const bool last = state_.step == config_.train.steps;
+    if (last || due(state_.step, config_.log.every)) log(loss, norm, lr);
+    report(loss);
+}
+
+void Trainer::log(double loss, double norm, double lr) {
+    const double tokens = static_cast<double>((state_.step - logged_step_) * config_.step_tokens());
+    speed_ = tokens / std::max(1e-9, state_.seconds - logged_seconds_);
+    logged_step_ = state_.step;
+    logged_seconds_ = state_.seconds;
+    Json line;
+    line["step"] = state_.step;
+    line["loss"] = loss;
+    line["lr"] = lr;
+    line["grad_norm"] = norm;
+    line["tokens"] = state_.tokens;
+    line["epoch"] = state_.loader.epoch;
+    line["tokens_per_second"] = speed_;
+    line["seconds"] = state_.seconds;
+    if (config_.log.peak_tflops > 0)
+        line["mfu"] =
+            speed_ * training_flops_per_token(parts_.model) / (config_.log.peak_tflops * 1e12);
+    if (guard_.skipped() > 0) line["skipped"] = guard_.skipped();
+    metrics_->write(line, "train");
+}
+
+void Trainer::report(double loss) {
+    const auto done = static_cast<double>(state_.step - first_step_);
+    ProgressState p;
+    p.step = state_.step;
+    p.steps = config_.train.steps;
+    p.loss = loss;
+    p.tokens_per_second = speed_ > 0 ? speed_
+                                     : static_cast<double>(state_.step - logged_step_) *
+                                           static_cast<double>(config_.step_tokens()) /
+                                           std::max(1e-9, state_.seconds - logged_seconds_);
+    p.elapsed = state_.seconds;
+    // Evaluations and checkpoints take their share of what is left, too.
+    p.left = std::max(session_seconds_, 1e-9) / std::max(1.0, done - 1) *
+             static_cast<double>(config_.train.steps - state_.step);
+    progress_.show(p);
+}
+
+void Trainer::evaluate_now() {
+    if (parts_.validation == nullptr) return;
+    const EvalResult result =
+        evaluate(learner_, *parts_.validation, config_.eval.batches, config_.train.rows);
+    last_eval_ = result;
+    state_.eval_loss = result.loss;
+    Json line;
+    line["step"] = state_.step;
+    line["eval_loss"] = result.loss;
+    line["perplexity"] = result.perplexity();
+    if (result.bits_per_byte > 0) line["bits_per_byte"] = result.bits_per_byte;
+    line["eval_tokens"] = result.tokens;
+    line["tokens"] = state_.tokens;
+    metrics_->write(line, "eval");
+    progress_.print(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}{}", state_.step,
+                                result.loss, result.perplexity(),
+                                result.bits_per_byte > 0
+                                    ? fmt::format(", {:.4f} bits per byte", result.bits_per_byte)
+                                    : ""));
+}
+
+void Trainer::save() {
+    state_.guard = guard_.state();
+    TrainerState next = state_;
+    if (next.eval_loss && (!next.best_loss || *next.eval_loss < *next.best_loss)) {
+        next.best_loss = next.eval_loss;
+        next.best_step = next.step;
+    }
+    try {
+        store_.save(next, config_, learner_, parts_.tokenizer);
+    } catch (const std::exception& e) {
+        fail("step {}: the checkpoint could not be saved: {}. {}", state_.step, e.what(),
+             last_good());
+    }
+    state_ = next;
+    saved_step_ = state_.step;
+}
+
+std::string Trainer::last_good() const {
+    const auto path = store_.latest();
+    return path ? fmt::format("The last good checkpoint is {}", path->string())
+                : "There is no checkpoint yet";
+}
+
+} // namespace tnl

@@ -1,0 +1,71 @@
+// The training loop.
+#pragma once
+
+#include "train/checkpoint.h"
+#include "train/eval.h"
+#include "train/metrics.h"
+#include "train/progress.h"
+
+#include <filesystem>
+#include <optional>
+
+namespace tnl {
+
+struct TrainerParts {
+    const TrainConfig& config; // resolved
+    const Model& model;
+    Device& device;
+    BatchSource& train;
+    BatchSource* validation = nullptr; // may be absent
+    std::optional<std::filesystem::path> tokenizer;
+};
+
+class Trainer {
+  public:
+    // Takes all memory. All parts must outlive the trainer.
+    explicit Trainer(const TrainerParts& parts);
+
+    // Begins the run with these weights, [flat_size] f32; or goes on from a checkpoint of it.
+    void start(const float* weights);
+    void resume(const std::filesystem::path& checkpoint);
+
+    enum class Outcome { finished, interrupted };
+    // Runs to the last step, or until a stop is asked for (stop_signal.h); either way the last step
+    // done is saved. Throws, naming the last good checkpoint, where the guard stops the run or
+    // something cannot be written.
+    Outcome run();
+
+    const TrainerState& state() const { return state_; }
+    const CheckpointStore& checkpoints() const { return store_; }
+    const Learner& learner() const { return learner_; }
+    const std::optional<EvalResult>& last_eval() const { return last_eval_; }
+
+  private:
+    void step();
+    void evaluate_now();
+    void save();
+    void log(double loss, double norm, double lr);
+    void report(double loss);
+    std::string last_good() const;
+
+    TrainerParts parts_;
+    const TrainConfig& config_;
+    Schedule schedule_;
+    Learner learner_;
+    CheckpointStore store_;
+    Guard guard_;
+    TrainerState state_;
+    std::vector<TokenRows> batches_; // of one step
+    std::optional<EvalResult> last_eval_;
+    std::optional<Metrics> metrics_;
+    Progress progress_;
+    int64_t first_step_ = 0, saved_step_ = -1;
+    double session_seconds_ = 0, logged_seconds_ = 0, speed_ = 0;
+    int64_t logged_step_ = 0;
+};
+
+// Floating point operations that one token costs, forward and backward: 6 for each weight that
+// multiplies it, and the recurrence's.
+double training_flops_per_token(const Model& model);
+
+} // namespace tnl
