@@ -60,7 +60,8 @@ ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dt
 }
 
 ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                        int64_t sequences, int64_t head_chunk, bool value_mask) {
+                        int64_t sequences, int64_t head_chunk, bool value_mask,
+                        bool carry_states) {
     ArenaSizes sizes{Arena::measuring("activations"), Arena::measuring("scratch")};
     const Kernels none = dry_kernels(kernels);
     Stream stream;
@@ -69,9 +70,11 @@ ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype,
     Run run{stream, none, sizes.scratch, dtype,
             dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
     DryBatch dry_batch(rows, sequences, value_mask);
-    States states = model.make_states(sizes.activations, acc, sequences);
+    States states;
+    if (carry_states) states = model.make_states(sizes.activations, acc, sequences);
+    States* carried = carry_states ? &states : nullptr;
     model.loss(run, dry(dtype, {model.params().flat_size()}), dry(acc, {rows}), dry_batch.batch,
-               &states, &states, head_chunk, sizes.activations);
+               carried, carried, head_chunk, sizes.activations);
     return sizes;
 }
 

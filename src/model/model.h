@@ -82,9 +82,10 @@ struct ArenaSizes {
 ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
                             int64_t sequences, Recompute recompute, int64_t head_chunk,
                             bool value_mask = false);
-// Model::loss, with states carried.
+// Model::loss, with states carried or not.
 ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                        int64_t sequences, int64_t head_chunk, bool value_mask = false);
+                        int64_t sequences, int64_t head_chunk, bool value_mask = false,
+                        bool carry_states = true);
 // forward + logits of the last row of each of `sequences` sequences, `rows` tokens in all.
 ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
                              int64_t sequences, bool value_mask = false);

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 
 namespace tnl {
 
@@ -20,6 +21,8 @@ class BatchSource {
     virtual int64_t rows_per_epoch() const = 0;
     // Bytes of text behind a token, on average; 0 if not known.
     virtual double bytes_per_token() const = 0;
+    // What data this is: another one would not go on where a checkpoint stopped.
+    virtual std::string fingerprint() const = 0;
 };
 
 // Token shards through the loader.
@@ -32,6 +35,7 @@ class ShardSource : public BatchSource {
     void seek(const LoaderState& state) override;
     int64_t rows_per_epoch() const override { return loader_->rows_per_epoch(); }
     double bytes_per_token() const override;
+    std::string fingerprint() const override;
 
   private:
     const ShardSet& shards_;

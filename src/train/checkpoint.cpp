@@ -6,9 +6,16 @@
 #include "model/checkpoint.h"
 #include "model/safetensors.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <xxhash.h>
+
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 
 namespace tnl {
@@ -35,13 +42,26 @@ std::optional<int64_t> step_of(const std::string& name) {
     return step;
 }
 
-void write_optimizer(const fs::path& path, const Learner& learner) {
+// A checksum over the data of tensors, in the order of the file.
+class DataChecksum {
+  public:
+    DataChecksum() : state_(XXH3_createState(), XXH3_freeState) { XXH3_64bits_reset(state_.get()); }
+    void add(const void* data, size_t bytes) { XXH3_64bits_update(state_.get(), data, bytes); }
+    std::string text() const { return fmt::format("{:016x}", XXH3_64bits_digest(state_.get())); }
+
+  private:
+    std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state_;
+};
+
+// Returns the checksum of the data.
+std::string write_optimizer(const fs::path& path, const Learner& learner) {
     const ParamTable& table = learner.model().params();
     std::vector<TensorInfo> tensors;
     for (const auto& [prefix, flat] : buffers(learner.optimizer()))
         for (const Param& p : table.all())
             tensors.push_back({prefix + p.name, "F32", p.shape, 0, 0});
     SafetensorsWriter writer(path, tensors);
+    DataChecksum checksum;
     std::vector<float> host;
     for (const TensorInfo& t : writer.tensors())
         for (const auto& [prefix, flat] : buffers(learner.optimizer())) {
@@ -50,9 +70,23 @@ void write_optimizer(const fs::path& path, const Learner& learner) {
             host.resize(static_cast<size_t>(p.size));
             learner.device().download(host.data(), static_cast<const float*>(flat.data) + p.offset,
                                       host.size() * sizeof(float));
+            for (size_t i = 0; i < host.size(); ++i)
+                if (!std::isfinite(host[i]))
+                    fail("{}[{}] is {}: the run has diverged", t.name, i, host[i]);
             writer.write(host.data(), host.size() * sizeof(float));
+            checksum.add(host.data(), host.size() * sizeof(float));
         }
     writer.finish();
+    return checksum.text();
+}
+
+void check_optimizer_data(const SafetensorsFile& file, const std::string& wanted) {
+    DataChecksum checksum;
+    for (const TensorInfo& t : file.header().tensors)
+        checksum.add(file.bytes(t).data(), file.bytes(t).size());
+    if (checksum.text() != wanted)
+        fail("{}: the data has checksum {}, trainer.json says {}: the file is damaged", file.name(),
+             checksum.text(), wanted);
 }
 
 // Every parameter's values under `prefix` as one flat host buffer, padding zero.
@@ -70,7 +104,8 @@ std::vector<float> read_flat(const SafetensorsFile& file, const char* prefix,
     return flat;
 }
 
-Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates) {
+Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates,
+             const std::string& checksum) {
     Json out;
     out["format"] = kFormat;
     out["step"] = s.step;
@@ -86,11 +121,14 @@ Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates) 
     out["best_loss"] = s.best_loss ? Json(*s.best_loss) : Json(nullptr);
     out["best_step"] = s.best_step;
     out["device"] = s.device;
+    out["data"] = s.data;
+    out["optimizer_checksum"] = checksum; // XXH3-64
     out["config"] = Json::parse(config.json());
     return out;
 }
 
-TrainerState from_json(const Json& json, const std::string& name, int64_t& updates) {
+TrainerState from_json(const Json& json, const std::string& name, int64_t& updates,
+                       std::string& checksum) {
     TrainerState s;
     try {
         if (const int format = json.at("format").get<int>(); format != kFormat)
@@ -107,6 +145,8 @@ TrainerState from_json(const Json& json, const std::string& name, int64_t& updat
         if (!json.at("best_loss").is_null()) s.best_loss = json["best_loss"].get<double>();
         s.best_step = json.at("best_step").get<int64_t>();
         s.device = json.at("device").get<std::string>();
+        s.data = json.at("data").get<std::string>();
+        checksum = json.at("optimizer_checksum").get<std::string>();
     } catch (const nlohmann::json::exception& e) {
         fail("{}: a field is missing or of the wrong kind: {}", name, e.what());
     }
@@ -115,24 +155,10 @@ TrainerState from_json(const Json& json, const std::string& name, int64_t& updat
 
 } // namespace
 
-CheckpointStore::CheckpointStore(const fs::path& run_directory, const CheckpointConfig& config)
-    : directory_(run_directory / "checkpoints"), config_(config) {
-    std::error_code error;
-    fs::create_directories(directory_, error);
-    if (error) fail("{}: cannot be made: {}", directory_.string(), error.message());
-    std::vector<fs::path> stale;
-    for (const auto& entry : fs::directory_iterator(directory_))
-        if (entry.path().filename().string().starts_with(".")) stale.push_back(entry.path());
-    for (const fs::path& path : stale) fs::remove_all(path);
-}
-
-fs::path CheckpointStore::path_of(int64_t step) const {
-    return directory_ / fmt::format("{}{:08}", kPrefix, step);
-}
-
-std::vector<int64_t> CheckpointStore::steps() const {
+std::vector<int64_t> checkpoint_steps(const fs::path& run_directory) {
     std::vector<int64_t> out;
-    for (const auto& entry : fs::directory_iterator(directory_))
+    std::error_code error;
+    for (const auto& entry : fs::directory_iterator(run_directory / "checkpoints", error))
         if (const auto step = step_of(entry.path().filename().string());
             step && entry.is_directory())
             out.push_back(*step);
@@ -140,8 +166,34 @@ std::vector<int64_t> CheckpointStore::steps() const {
     return out;
 }
 
+CheckpointStore::CheckpointStore(const fs::path& run_directory, const CheckpointConfig& config)
+    : run_(run_directory), directory_(run_directory / "checkpoints"), config_(config) {
+    std::error_code error;
+    fs::create_directories(directory_, error);
+    if (error) fail("{}: cannot be made: {}", directory_.string(), error.message());
+    lock_ = open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock_ < 0) fail("{}: cannot be opened: {}", directory_.string(), std::strerror(errno));
+    // Freed when the process ends, however it ends. A file system without locks does without.
+    if (flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        close(lock_);
+        fail("{}: another process is training in it", run_.string());
+    }
+    std::vector<fs::path> stale;
+    for (const auto& entry : fs::directory_iterator(directory_))
+        if (entry.path().filename().string().starts_with(".")) stale.push_back(entry.path());
+    for (const fs::path& path : stale) fs::remove_all(path);
+}
+
+CheckpointStore::~CheckpointStore() { close(lock_); }
+
+fs::path CheckpointStore::path_of(int64_t step) const {
+    return directory_ / fmt::format("{}{:08}", kPrefix, step);
+}
+
+std::vector<int64_t> CheckpointStore::steps() const { return checkpoint_steps(run_); }
+
 std::optional<fs::path> CheckpointStore::latest() const {
-    // By name, not by the pointer: a kill may have come between the two.
+    // By name, not by the link: a kill may have come between the two.
     const std::vector<int64_t> all = steps();
     if (all.empty()) return std::nullopt;
     return path_of(all.back());
@@ -158,21 +210,25 @@ void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
     const Tensor weights =
         options.dtype == DType::f32 ? learner.optimizer().master() : learner.weights();
     write_model(directory.path(), learner.model(), weights, learner.device(), options);
-    write_optimizer(directory.path() / "optimizer.safetensors", learner);
+    const std::string checksum =
+        write_optimizer(directory.path() / "optimizer.safetensors", learner);
     write_file_atomic(directory.path() / "trainer.json",
-                      to_json(state, config, learner.optimizer().updates()).dump(2) + "\n");
+                      to_json(state, config, learner.optimizer().updates(), checksum).dump(2) +
+                          "\n");
     directory.commit();
-    write_file_atomic(directory_ / "latest", final.filename().string() + "\n");
-    if (state.best_step >= 0)
-        write_file_atomic(directory_ / "best", path_of(state.best_step).filename().string() + "\n");
+    link("latest", state.step);
+    if (config_.keep_best && state.best_step >= 0) link("best", state.best_step);
     prune(state);
 }
 
 TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner) {
     const fs::path state_path = checkpoint / "trainer.json";
     int64_t updates = 0;
-    const TrainerState state = from_json(parse_json_file(state_path), state_path.string(), updates);
+    std::string checksum;
+    const TrainerState state =
+        from_json(parse_json_file(state_path), state_path.string(), updates, checksum);
     const SafetensorsFile file(checkpoint / "optimizer.safetensors");
+    check_optimizer_data(file, checksum);
     const ParamTable& table = learner.model().params();
     Optimizer& optimizer = learner.optimizer();
     for (const auto& [prefix, flat] : buffers(optimizer)) {
@@ -188,6 +244,15 @@ TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner)
     return state;
 }
 
+void CheckpointStore::link(const char* name, int64_t step) {
+    const fs::path partial = directory_ / fmt::format(".{}.partial", name);
+    // Some file systems have no links: then there are none.
+    std::error_code ignored;
+    fs::remove(partial, ignored);
+    fs::create_directory_symlink(path_of(step).filename(), partial, ignored);
+    if (!ignored) fs::rename(partial, directory_ / name, ignored);
+}
+
 void CheckpointStore::remove(int64_t step) {
     const fs::path path = path_of(step);
     const fs::path doomed = directory_ / ("." + path.filename().string() + ".removed");
@@ -197,7 +262,7 @@ void CheckpointStore::remove(int64_t step) {
 
 void CheckpointStore::prune(const TrainerState& state) {
     if (config_.keep == 0) return;
-    std::vector<int64_t> all = steps();
+    const std::vector<int64_t> all = steps();
     for (size_t i = 0; i + static_cast<size_t>(config_.keep) < all.size(); ++i)
         if (!(config_.keep_best && all[i] == state.best_step)) remove(all[i]);
 }
@@ -209,6 +274,7 @@ int64_t CheckpointStore::remove_after(int64_t step) {
         remove(each);
         ++removed;
     }
+    if (removed > 0) link("latest", step);
     return removed;
 }
 

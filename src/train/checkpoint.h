@@ -3,7 +3,7 @@
 // needs to go on bit for bit: optimizer.safetensors (f32: master.<parameter>, m.<parameter>,
 // v.<parameter>) and trainer.json. A directory with such a name is whole: it is written under
 // another name, flushed, renamed; and renamed again before it is removed. `latest` and `best`
-// beside them are text files with a directory's name.
+// beside them are symbolic links, a convenience: nothing here reads them.
 #pragma once
 
 #include "train/learner.h"
@@ -25,15 +25,24 @@ struct TrainerState {
     std::optional<double> best_loss; // lowest of any checkpoint so far
     int64_t best_step = -1;
     std::string device; // that it ran on, with its threads: others may round otherwise
+    std::string data;   // BatchSource::fingerprint() of what it was trained on
 };
+
+// Steps of the checkpoints of a run, ascending; none where there is no such directory.
+std::vector<int64_t> checkpoint_steps(const std::filesystem::path& run_directory);
 
 class CheckpointStore {
   public:
-    // Makes RUN/checkpoints and removes what a killed process left half-written or half-removed.
+    // Makes RUN/checkpoints, claims it for this object (throws where another process trains there),
+    // and removes what a killed process left half-written or half-removed.
     CheckpointStore(const std::filesystem::path& run_directory, const CheckpointConfig& config);
+    ~CheckpointStore();
+    CheckpointStore(const CheckpointStore&) = delete;
+    CheckpointStore& operator=(const CheckpointStore&) = delete;
 
-    // Writes the checkpoint of state.step, moves the pointers, removes those no longer kept. Throws
-    // naming what could not be written; then nothing new is left and the others stand.
+    // Writes the checkpoint of state.step, moves the links, removes those no longer kept. Throws
+    // naming what could not be written, or a weight that is not finite; then nothing new is left
+    // and the others stand.
     void save(const TrainerState& state, const TrainConfig& config, const Learner& learner,
               const std::optional<std::filesystem::path>& tokenizer);
 
@@ -49,8 +58,10 @@ class CheckpointStore {
 
   private:
     void remove(int64_t step);
+    void link(const char* name, int64_t step);
     void prune(const TrainerState& state);
-    std::filesystem::path directory_;
+    std::filesystem::path run_, directory_;
+    int lock_ = -1;
     CheckpointConfig config_;
 };
 

@@ -70,6 +70,16 @@ void apply(ConfigBinding& binding, const TrainConfigSources& sources) {
     for (const std::string& text : sources.overrides) binding.set(text);
 }
 
+// Whether a run that goes on may change this: it leaves every number that the run computes alone,
+// or only their rounding (device, threads). The data is compared with the checkpoint's.
+bool may_change(const std::string& key) {
+    constexpr std::array kFree = {"data.train", "data.validation", "data.tokenizer",
+                                  "eval.",      "checkpoint.",     "guard.",
+                                  "log.",       "train.device",    "train.threads"};
+    return std::any_of(kFree.begin(), kFree.end(),
+                       [&](const char* prefix) { return key.starts_with(prefix); });
+}
+
 } // namespace
 
 DType TrainConfig::checkpoint_dtype() const {
@@ -128,7 +138,7 @@ std::string TrainConfig::json() const {
     return ConfigBinding(copy).json();
 }
 
-TrainConfig read_train_config(const TrainConfigSources& sources, bool* vocab_given) {
+TrainConfig read_train_config(const TrainConfigSources& sources, std::vector<std::string>* given) {
     TrainConfig config;
     {
         ConfigBinding first(config);
@@ -150,37 +160,54 @@ TrainConfig read_train_config(const TrainConfigSources& sources, bool* vocab_giv
     if (preset.empty() && init.empty() && !binding.given("model.decoder_embed_dim"))
         throw UsageError("no model: wanted preset=NAME (such as tiny, quickstart, 25M, 385M) or "
                          "preset=FILE of a config.json");
-    if (vocab_given != nullptr)
-        *vocab_given = !init.empty() || binding.given("model.vocab_size") || is_model_path(preset);
+    const bool whole_model = !init.empty() || is_model_path(preset);
+    if (given != nullptr)
+        for (const std::string& key : binding.keys())
+            if (binding.given(key) || (whole_model && key.starts_with("model.")))
+                given->push_back(key);
     config.validate();
     return config;
 }
 
-TrainConfig read_run_config(const fs::path& run_directory,
-                            const std::vector<std::string>& overrides) {
+TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSources& sources) {
     const fs::path path = run_directory / "run.json";
-    TrainConfig config;
-    ConfigBinding binding(config);
     if (!fs::exists(path))
         fail("{}: not found; wanted the directory of a run that has begun", path.string());
-    binding.load(path);
-    config.run = run_directory.string(); // it may have been moved
-    // What these say cannot change a number that the run computes; device and threads only its
-    // rounding.
-    constexpr std::array kFree = {"eval.",          "checkpoint.",  "log.",
-                                  "data.tokenizer", "train.device", "train.threads"};
-    for (const std::string& text : overrides) {
-        const std::string key = text.substr(0, text.find('='));
-        binding.set(text);
-        if (std::none_of(kFree.begin(), kFree.end(),
-                         [&](const char* prefix) { return key.starts_with(prefix); }))
-            throw UsageError(fmt::format("{}: cannot change when resuming: the run would not be "
-                                         "the same; wanted eval.*, checkpoint.*, log.*, "
-                                         "data.tokenizer, train.device or train.threads",
-                                         key));
+    TrainConfig stored;
+    ConfigBinding stored_binding(stored);
+    stored_binding.load(path);
+    stored.run = run_directory.string(); // it may have been moved
+
+    TrainConfig config = stored;
+    ConfigBinding binding(config);
+    apply(binding, sources);
+    config.run = stored.run;
+    // Budgets have become steps: time measured once, tokens by the batch.
+    LoopConfig& t = config.train;
+    if (binding.given("train.minutes") && t.minutes > 0 && !binding.given("train.steps")) {
+        t.minutes = 0;
+    } else if (binding.given("train.tokens") && t.tokens > 0 && !binding.given("train.steps")) {
+        t.steps = 0;
     }
     config.validate();
+    config.resolve_steps(0);
+    ConfigBinding before(stored), after(config);
+    for (size_t i = 0; i < before.fields().size(); ++i) {
+        const std::string &key = before.fields()[i].key, &old = before.fields()[i].initial,
+                          &now = after.fields()[i].initial;
+        if (old != now && !may_change(key))
+            throw UsageError(fmt::format(
+                "{} = {}: the run in {} began with {} and goes on as it began; only data.train, "
+                "data.validation, data.tokenizer, eval.*, checkpoint.*, guard.*, log.*, "
+                "train.device and train.threads may change",
+                key, now, run_directory.string(), old));
+    }
     return config;
+}
+
+std::string train_config_help() {
+    TrainConfig config;
+    return ConfigBinding(config).help();
 }
 
 } // namespace tnl

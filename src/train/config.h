@@ -19,12 +19,16 @@ std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw);
 
 struct DataConfig {
     std::string train, validation, tokenizer;
+    bool reset = true;
 
     template <class V> void fields(V&& visit) {
-        visit("train", train, "directory or shard of tokens to train on");
-        visit("validation", validation, "directory or shard of held-out tokens; none if empty");
+        visit("train", train,
+              "tokens to train on: what tokenize wrote (its train/ and val/), or a directory of "
+              "shards, or one shard");
+        visit("validation", validation, "held-out tokens, likewise; empty: val/ beside train/");
         visit("tokenizer", tokenizer,
               "tokenizer.model copied into checkpoints; empty: beside the training shards");
+        visit("reset", reset, "the state starts anew at each document");
     }
 };
 
@@ -175,11 +179,18 @@ struct TrainConfigSources {
     std::vector<std::filesystem::path> files;
     std::vector<std::string> overrides;
 };
-TrainConfig read_train_config(const TrainConfigSources& sources, bool* vocab_given = nullptr);
+// given, if asked for: the keys that the sources named; all of model.* where the model came from a
+// file or from init.
+TrainConfig read_train_config(const TrainConfigSources& sources,
+                              std::vector<std::string>* given = nullptr);
 
-// run.json of a run that has begun, changed by overrides; only keys that leave the run's
-// arithmetic alone may change (throws UsageError naming the key).
+// run.json of a run that has begun, changed by the sources: the command line that began it is
+// right, but only keys that leave the run's arithmetic alone may differ (throws UsageError naming
+// the key and both values).
 TrainConfig read_run_config(const std::filesystem::path& run_directory,
-                            const std::vector<std::string>& overrides);
+                            const TrainConfigSources& sources);
+
+// Every key with its default and what it means, a line each.
+std::string train_config_help();
 
 } // namespace tnl

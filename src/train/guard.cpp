@@ -11,6 +11,8 @@ namespace {
 // Fewer losses say too little about what is usual.
 constexpr int64_t kFewest = 16;
 
+const char* text(double not_finite) { return std::isnan(not_finite) ? "NaN" : "infinite"; }
+
 } // namespace
 
 void GuardConfig::validate() const {
@@ -24,8 +26,8 @@ void GuardConfig::validate() const {
 }
 
 std::string Guard::problem(double loss, double norm) const {
-    if (!std::isfinite(loss)) return fmt::format("the loss is {}", loss);
-    if (!std::isfinite(norm)) return fmt::format("the gradient norm is {}", norm);
+    if (!std::isfinite(loss)) return fmt::format("the loss is {}", text(loss));
+    if (!std::isfinite(norm)) return fmt::format("the gradient's norm is {}", text(norm));
     const auto n = static_cast<int64_t>(losses_.size());
     if (n < std::min(kFewest, config_.window)) return "";
     double mean = 0, variance = 0;

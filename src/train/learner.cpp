@@ -1,25 +1,33 @@
 #include "train/learner.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tnl {
 namespace {
 
-ArenaSizes measured(const TrainConfig& config, const Model& model, Device& device) {
+Learner::Sizes measured(const TrainConfig& config, const Model& model, Device& device) {
+    const Kernels& kernels = kernels_for(device);
     // Documents may be as short as one token.
-    return measure_training(model, kernels_for(device), config.dtype(), config.micro_tokens(),
-                            config.micro_tokens(), config.train.recompute, config.train.head_chunk);
+    const int64_t rows = config.micro_tokens();
+    const ArenaSizes training = measure_training(model, kernels, config.dtype(), rows, rows,
+                                                 config.train.recompute, config.train.head_chunk);
+    const ArenaSizes held_out = measure_loss(model, kernels, config.dtype(), rows, rows,
+                                             config.train.head_chunk, false, false);
+    return {std::max(training.activations.peak(), held_out.activations.peak()),
+            std::max(training.scratch.peak(), held_out.scratch.peak())};
 }
 
 // Throws before the first allocation where the run cannot fit.
-ArenaSizes checked(const TrainConfig& config, const Model& model, Device& device) {
+Learner::Sizes checked(const TrainConfig& config, const Model& model, Device& device) {
     size_t total = 0;
     const std::string table = Learner::memory_table(config, model, device, &total);
     if (total > device.memory_free())
-        fail("train.rows = {}, train.length = {}: the run needs more memory than {} has free, "
-             "{:.2f} GiB. Fewer rows, train.recompute=block or train.dtype=bf16 need less:\n{}",
-             config.train.rows, config.train.length, device.name(),
-             static_cast<double>(device.memory_free()) / 0x1p30, table);
+        fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB "
+             "that {} has free. Fewer rows, train.recompute=block or train.dtype=bf16 need "
+             "less:\n{}",
+             config.train.rows, config.train.length,
+             static_cast<double>(device.memory_free()) / 0x1p30, device.name(), table);
     return measured(config, model, device);
 }
 
@@ -27,7 +35,7 @@ ArenaSizes checked(const TrainConfig& config, const Model& model, Device& device
 
 std::string Learner::memory_table(const TrainConfig& config, const Model& model, Device& device,
                                   size_t* total) {
-    const ArenaSizes sizes = measured(config, model, device);
+    const Sizes sizes = measured(config, model, device);
     const auto n = static_cast<size_t>(model.params().flat_size());
     const bool narrow = config.dtype() != DType::f32;
     const std::pair<const char*, size_t> lines[] = {
@@ -35,16 +43,20 @@ std::string Learner::memory_table(const TrainConfig& config, const Model& model,
         {"master weights, f32", narrow ? n * 4 : 0},
         {"gradients, f32", n * 4},
         {"AdamW moments, f32", n * 8},
-        {"activations", sizes.activations.peak()},
-        {"scratch", sizes.scratch.peak()}};
-    std::string out;
+        {"activations", sizes.activations},
+        {"scratch", sizes.scratch}};
     size_t sum = 0;
-    for (const auto& [name, bytes] : lines) {
-        if (bytes == 0) continue;
-        sum += bytes;
-        out += fmt::format("  {:<20} {:9.1f} MiB\n", name, static_cast<double>(bytes) / 0x1p20);
-    }
-    out += fmt::format("  {:<20} {:9.1f} MiB\n", "together", static_cast<double>(sum) / 0x1p20);
+    for (const auto& [name, bytes] : lines) sum += bytes;
+    const bool large = sum >= size_t{16} << 30;
+    std::string out;
+    const auto add = [&](const char* name, size_t bytes) {
+        out += fmt::format("  {:<20} {:9.1f} {}\n", name,
+                           static_cast<double>(bytes) / (large ? 0x1p30 : 0x1p20),
+                           large ? "GiB" : "MiB");
+    };
+    for (const auto& [name, bytes] : lines)
+        if (bytes != 0) add(name, bytes);
+    add("together", sum);
     if (total != nullptr) *total = sum;
     return out;
 }
@@ -60,8 +72,8 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       targets_(device, DType::i32, {rows_}), loss_(device, DType::f32, {rows_}),
       sums_(device, DType::f64, {config.train.accumulate + 1}),
       slopes_(upload_slopes(model.config(), device, DType::f32)),
-      activations_("activations", device, sizes_.activations.peak()),
-      scratch_("scratch", device, sizes_.scratch.peak()) {}
+      activations_("activations", device, sizes_.activations),
+      scratch_("scratch", device, sizes_.scratch) {}
 
 Batch Learner::upload(const TokenRows& host) {
     const auto put = [&](const Tensor& to, const std::vector<int32_t>& from, const char* name) {

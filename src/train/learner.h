@@ -33,9 +33,14 @@ class Learner {
     Optimizer& optimizer() { return optimizer_; }
     const Optimizer& optimizer() const { return optimizer_; }
     Tensor weights() const { return weights_; }
-    // Lines "name  GiB" of all device memory that the run takes.
+    // Lines "name  MiB" (or GiB) of all device memory that the run takes.
     static std::string memory_table(const TrainConfig& config, const Model& model, Device& device,
                                     size_t* total);
+
+    // Bytes of the arenas, for training and for evaluation.
+    struct Sizes {
+        size_t activations = 0, scratch = 0;
+    };
 
   private:
     Batch upload(const TokenRows& host);
@@ -46,7 +51,7 @@ class Learner {
     DType dtype_;
     Recompute recompute_;
     int64_t head_chunk_, rows_;
-    ArenaSizes sizes_;
+    Sizes sizes_;
     OwnedTensor weights_, gradients_; // [flat_size], dtype and f32
     Optimizer optimizer_;
     OwnedTensor ids_, positions_, targets_; // [rows]

@@ -37,8 +37,7 @@ Metrics::Metrics(const fs::path& directory, int64_t resume_step, bool tensorboar
     descriptor_ = open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (descriptor_ < 0) fail("{}: cannot open: {}", path_.string(), std::strerror(errno));
     if (tensorboard)
-        events_ = std::make_unique<EventWriter>(directory / "tensorboard",
-                                                resume_step > 0 ? resume_step + 1 : 0);
+        events_ = std::make_unique<EventWriter>(directory / "tensorboard", resume_step + 1);
 }
 
 Metrics::~Metrics() { close(descriptor_); }
@@ -54,6 +53,12 @@ void Metrics::write(const Json& line, const char* group) {
     for (const auto& [key, value] : line.items())
         if (key != "step" && value.is_number())
             events_->scalar(step, std::string(group) + "/" + key, value.get<double>());
+}
+
+void Metrics::sync() {
+    // EINVAL: not a file that can be flushed, such as a pipe.
+    if (fsync(descriptor_) != 0 && errno != EINVAL)
+        fail("{}: cannot be flushed to disk: {}", path_.string(), std::strerror(errno));
 }
 
 } // namespace tnl

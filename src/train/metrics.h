@@ -21,6 +21,7 @@ class Metrics {
     // line: an object whose "step" is the number of steps done; other numbers go to TensorBoard
     // under "<group>/<key>". NaN and infinity are written as null.
     void write(const Json& line, const char* group);
+    void sync(); // what was written is on disk
 
   private:
     std::filesystem::path path_;

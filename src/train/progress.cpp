@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 
 namespace tnl {
 
@@ -48,7 +47,8 @@ std::string progress_line(const ProgressState& s, int width) {
     return head + bar + tail;
 }
 
-Progress::Progress(int64_t every) : every_(every), terminal_(isatty(STDOUT_FILENO) == 1) {}
+Progress::Progress(int64_t every, std::FILE* out)
+    : every_(every), out_(out), terminal_(isatty(fileno(out)) == 1) {}
 
 Progress::~Progress() { clear(); }
 
@@ -56,8 +56,8 @@ void Progress::show(const ProgressState& state) {
     const bool last = state.step == state.steps;
     if (!terminal_) {
         if (!last && state.step % every_ != 0) return;
-        fmt::print("{}\n", progress_line(state, 0)); // no bar
-        std::fflush(stdout);
+        fmt::print(out_, "{}\n", progress_line(state, 0)); // no bar
+        std::fflush(out_);
         return;
     }
     const auto now = std::chrono::steady_clock::now();
@@ -65,22 +65,22 @@ void Progress::show(const ProgressState& state) {
     last_ = now;
     winsize size{};
     const int width =
-        ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
-    fmt::print("\r{}\x1b[K", progress_line(state, width));
-    std::fflush(stdout);
+        ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+    fmt::print(out_, "\r{}\x1b[K", progress_line(state, width));
+    std::fflush(out_);
     live_ = true;
 }
 
 void Progress::print(const std::string& line) {
-    fmt::print("{}{}\n", live_ ? "\r\x1b[K" : "", line);
-    std::fflush(stdout);
+    fmt::print(out_, "{}{}\n", live_ ? "\r\x1b[K" : "", line);
+    std::fflush(out_);
     live_ = false;
 }
 
 void Progress::clear() {
-    if (live_) fmt::print("\n");
+    if (live_) fmt::print(out_, "\n");
     live_ = false;
-    std::fflush(stdout);
+    std::fflush(out_);
 }
 
 } // namespace tnl

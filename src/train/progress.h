@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <string>
 
 namespace tnl {
@@ -21,8 +22,8 @@ std::string format_count(double value);      // 950, 12.3k, 4.56M
 
 class Progress {
   public:
-    // To stdout. every: steps between lines where stdout is no terminal.
-    explicit Progress(int64_t every);
+    // every: steps between lines where `out` is no terminal.
+    explicit Progress(int64_t every, std::FILE* out = stdout);
     ~Progress(); // leaves the live line
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -34,6 +35,7 @@ class Progress {
 
   private:
     int64_t every_;
+    std::FILE* out_;
     bool terminal_, live_ = false;
     std::chrono::steady_clock::time_point last_;
 };

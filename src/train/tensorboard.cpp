@@ -76,7 +76,7 @@ uint32_t masked_crc32c(std::string_view bytes) {
     return std::rotr(crc32c(bytes), 15) + 0xa282ead8u;
 }
 
-EventWriter::EventWriter(const std::filesystem::path& directory, int64_t resume_step) {
+EventWriter::EventWriter(const std::filesystem::path& directory, int64_t first_step) {
     std::filesystem::create_directories(directory);
     char host[256] = "host";
     gethostname(host, sizeof(host) - 1);
@@ -89,8 +89,7 @@ EventWriter::EventWriter(const std::filesystem::path& directory, int64_t resume_
     }
     record(event(0) + bytes_field(3, "brain.Event:2"));
     constexpr uint64_t kSessionStart = 1;
-    if (resume_step > 0)
-        record(event(resume_step) + bytes_field(7, varint_field(1, kSessionStart)));
+    record(event(first_step) + bytes_field(7, varint_field(1, kSessionStart)));
 }
 
 EventWriter::~EventWriter() { close(descriptor_); }

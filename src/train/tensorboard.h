@@ -15,10 +15,9 @@ uint32_t masked_crc32c(std::string_view bytes); // rotated and offset, as the re
 
 class EventWriter {
   public:
-    // A new file events.out.tfevents.<seconds>.<host>.<pid>.<n> in `directory`, which is made. A
-    // run that resumes says the first step that it will write again (0: a new run): TensorBoard
-    // then drops what older files hold from that step on.
-    EventWriter(const std::filesystem::path& directory, int64_t resume_step = 0);
+    // A new file events.out.tfevents.<seconds>.<host>.<pid>.<n> in `directory`, which is made.
+    // first_step: TensorBoard drops what older files hold from that step on.
+    EventWriter(const std::filesystem::path& directory, int64_t first_step);
     ~EventWriter();
     EventWriter(const EventWriter&) = delete;
     EventWriter& operator=(const EventWriter&) = delete;

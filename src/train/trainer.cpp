@@ -34,8 +34,9 @@ Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts), config_(parts.config), schedule_(config_.lr_schedule()),
       learner_(config_, parts.model, parts.device), store_(config_.run, config_.checkpoint),
       guard_(config_.guard), batches_(static_cast<size_t>(config_.train.accumulate)),
-      progress_(config_.log.every) {
+      progress_(config_.log.every, parts.out) {
     state_.device = parts.device.name();
+    state_.data = parts.train.fingerprint();
 }
 
 void Trainer::start(const float* weights) {
@@ -43,27 +44,49 @@ void Trainer::start(const float* weights) {
     parts_.train.seek({config_.train.seed, 0, 0});
 }
 
-void Trainer::resume(const fs::path& checkpoint) {
-    const std::string device = state_.device;
-    state_ = CheckpointStore::load(checkpoint, learner_);
+void Trainer::resume(int64_t step) {
+    const std::string device = state_.device, data = state_.data;
+    const fs::path checkpoint = store_.path_of(step);
     try {
+        state_ = CheckpointStore::load(checkpoint, learner_);
         guard_.restore(state_.guard);
-    } catch (const nlohmann::json::exception& e) {
-        fail("{}: guard: {}", (checkpoint / "trainer.json").string(), e.what());
+    } catch (const std::exception& e) {
+        std::string hint;
+        for (const int64_t before : store_.steps())
+            if (before < step)
+                hint = fmt::format("; --from {} goes back to the checkpoint before", before);
+        fail("cannot go on from {}: {}{}", checkpoint.string(), e.what(), hint);
     }
+    TNL_CHECK(state_.step == step, "{}: is of step {}", checkpoint.string(), state_.step);
+    if (state_.data != data)
+        fail("{}: trained on other data: {}; data.train is {}", checkpoint.string(), state_.data,
+             data);
+    store_.remove_after(step);
     parts_.train.seek(state_.loader);
     if (state_.device != device)
-        progress_.print(fmt::format("Note: the checkpoint is from another device ({}); from here "
-                                    "on rounding may differ.",
+        progress_.print(fmt::format("The checkpoint is from another device ({}): from here on "
+                                    "rounding may differ.",
                                     state_.device));
     state_.device = device;
     saved_step_ = state_.step;
 }
 
 Trainer::Outcome Trainer::run() {
+    try {
+        loop();
+    } catch (const std::exception& e) {
+        progress_.clear();
+        fail("step {}: {}. {}", state_.step, e.what(), last_good());
+    }
+    progress_.clear();
+    return state_.step == config_.train.steps ? Outcome::finished : Outcome::interrupted;
+}
+
+void Trainer::loop() {
     const StopSignal stop;
     metrics_.emplace(config_.run, state_.step, config_.log.tensorboard);
     first_step_ = logged_step_ = state_.step;
+    logged_seconds_ = state_.seconds;
     const double begin = seconds_now();
     while (state_.step < config_.train.steps && !StopSignal::requested()) {
         step();
@@ -73,25 +96,21 @@ Trainer::Outcome Trainer::run() {
         session_seconds_ = seconds_now() - begin;
     }
     if (saved_step_ != state_.step) save();
-    progress_.clear();
-    return state_.step == config_.train.steps ? Outcome::finished : Outcome::interrupted;
 }
 
 void Trainer::step() {
     const double begin = seconds_now();
     for (TokenRows& batch : batches_) parts_.train.next(config_.train.rows, batch);
     const auto [loss, norm] = learner_.gradients(batches_);
+    last_loss_ = loss;
+    ++state_.step; // the one that what follows speaks of
     const Guard::Verdict verdict = guard_.judge(loss, norm);
-    const double lr = config_.optimizer.lr * schedule_.factor(state_.step);
-    if (verdict.stop)
-        fail("step {}: {}; stopped before its update. {}", state_.step + 1, verdict.reason,
-             last_good());
+    const double lr = config_.optimizer.lr * schedule_.factor(state_.step - 1);
+    if (verdict.stop) fail("{}; the run stopped before its update", verdict.reason);
     if (verdict.apply)
         learner_.update(lr, norm);
     else
-        progress_.print(
-            fmt::format("step {}: {}; update skipped", state_.step + 1, verdict.reason));
-    ++state_.step;
+        progress_.print(fmt::format("step {}: {}; update skipped", state_.step, verdict.reason));
     state_.tokens += config_.step_tokens();
     state_.loader = parts_.train.state();
     state_.seconds += seconds_now() - begin;
@@ -167,11 +186,11 @@ void Trainer::save() {
         next.best_loss = next.eval_loss;
         next.best_step = next.step;
     }
+    metrics_->sync(); // a checkpoint is never ahead of them
     try {
         store_.save(next, config_, learner_, parts_.tokenizer);
     } catch (const std::exception& e) {
-        fail("step {}: the checkpoint could not be saved: {}. {}", state_.step, e.what(),
-             last_good());
+        fail("the checkpoint could not be saved: {}", e.what());
     }
     state_ = next;
     saved_step_ = state_.step;

@@ -18,6 +18,7 @@ struct TrainerParts {
     BatchSource& train;
     BatchSource* validation = nullptr; // may be absent
     std::optional<std::filesystem::path> tokenizer;
+    std::FILE* out = stdout; // for progress
 };
 
 class Trainer {
@@ -25,22 +26,26 @@ class Trainer {
     // Takes all memory. All parts must outlive the trainer.
     explicit Trainer(const TrainerParts& parts);
 
-    // Begins the run with these weights, [flat_size] f32; or goes on from a checkpoint of it.
+    // Begins the run with these weights, [flat_size] f32; or goes on from a checkpoint of it, which
+    // becomes the latest: throws, naming the one before it, where it is damaged.
     void start(const float* weights);
-    void resume(const std::filesystem::path& checkpoint);
+    void resume(int64_t step);
 
     enum class Outcome { finished, interrupted };
     // Runs to the last step, or until a stop is asked for (stop_signal.h); either way the last step
-    // done is saved. Throws, naming the last good checkpoint, where the guard stops the run or
-    // something cannot be written.
+    // done is saved. Throws, naming the step and the last good checkpoint, where the guard stops
+    // the run or something cannot be written.
     Outcome run();
 
     const TrainerState& state() const { return state_; }
     const CheckpointStore& checkpoints() const { return store_; }
     const Learner& learner() const { return learner_; }
+    // Of this process; absent before the first.
     const std::optional<EvalResult>& last_eval() const { return last_eval_; }
+    const std::optional<double>& last_loss() const { return last_loss_; }
 
   private:
+    void loop();
     void step();
     void evaluate_now();
     void save();
@@ -57,6 +62,7 @@ class Trainer {
     TrainerState state_;
     std::vector<TokenRows> batches_; // of one step
     std::optional<EvalResult> last_eval_;
+    std::optional<double> last_loss_; // nats per token, of the last step
     std::optional<Metrics> metrics_;
     Progress progress_;
     int64_t first_step_ = 0, saved_step_ = -1;

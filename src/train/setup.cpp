@@ -1,0 +1,145 @@
+#include "train/setup.h"
+
+#include "model/checkpoint.h"
+#include "text/tokenizer.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace tnl {
+namespace fs = std::filesystem;
+namespace {
+
+fs::path existing(const char* key, const std::string& given) {
+    const fs::path path = fs::absolute(given).lexically_normal();
+    if (!fs::exists(path)) fail("{} = {}: there is no such file or directory", key, given);
+    return path;
+}
+
+// What tokenize wrote holds its shards one level below.
+fs::path shards_below(const fs::path& path, const char* split) {
+    return fs::is_directory(path / split) ? path / split : path;
+}
+
+bool has_shards(const fs::path& directory) {
+    std::error_code none;
+    for (const auto& entry : fs::directory_iterator(directory, none))
+        if (entry.path().extension() == ".tnl") return true;
+    return false;
+}
+
+// The folder itself, the one of a shard, or the one above: first with the file.
+std::optional<fs::path> tokenizer_beside(const fs::path& shards) {
+    fs::path at = shards;
+    for (int up = 0; up < 3 && !at.empty(); ++up, at = at.parent_path())
+        if (fs::exists(at / "tokenizer.model")) return at / "tokenizer.model";
+    return std::nullopt;
+}
+
+LoaderOptions loader_options(const TrainConfig& config, bool shuffle) {
+    LoaderOptions options;
+    options.row_tokens = config.train.length;
+    options.shuffle = shuffle;
+    options.reset_at_documents = config.data.reset;
+    return options;
+}
+
+} // namespace
+
+void find_data(DataConfig& data) {
+    if (data.train.empty())
+        throw UsageError("data.train is not given: wanted the directory that \"transnormer "
+                         "tokenize\" wrote, as data.train=DIR");
+    const fs::path train = shards_below(existing("data.train", data.train), "train");
+    data.train = train.string();
+    if (!data.validation.empty())
+        data.validation =
+            shards_below(existing("data.validation", data.validation), "val").string();
+    else if (train.filename() == "train" && has_shards(train.parent_path() / "val"))
+        data.validation = (train.parent_path() / "val").string();
+    if (!data.tokenizer.empty())
+        data.tokenizer = existing("data.tokenizer", data.tokenizer).string();
+    else if (const auto found = tokenizer_beside(train))
+        data.tokenizer = found->string();
+}
+
+// A part of the held-out data is a random one; all of it is read in order, with no row left out.
+RunData::RunData(const TrainConfig& config)
+    : train(config.data.train),
+      train_source(train, loader_options(config, true), {config.train.seed, 0, 0}) {
+    if (config.data.validation.empty()) return;
+    validation.emplace(config.data.validation);
+    validation_source.emplace(*validation, loader_options(config, config.eval.batches != 0));
+    if (validation->tokenizer_hash() != train.tokenizer_hash())
+        fail("{} and {} were made with different tokenizers", config.data.train,
+             config.data.validation);
+}
+
+void fit_model(TrainConfig& config, const ShardSet& data, const std::vector<std::string>& given) {
+    const auto is_given = [&](const char* key) {
+        return std::find(given.begin(), given.end(), key) != given.end();
+    };
+    ModelConfig& model = config.model;
+    const int64_t vocab = data.vocab_size();
+    if (!is_given("model.vocab_size")) model.vocab_size = vocab;
+    if (model.vocab_size < vocab)
+        fail("model.vocab_size = {}: {} has token ids up to {}; wanted at least {}",
+             model.vocab_size, config.data.train, vocab - 1, vocab);
+    if (!is_given("model.torch_dtype"))
+        model.torch_dtype = config.checkpoint_dtype() == DType::bf16 ? "bfloat16" : "float32";
+    if (!is_given("model.model_max_length")) model.model_max_length = config.train.length;
+    if (config.data.tokenizer.empty()) return;
+    const Tokenizer tokenizer{fs::path(config.data.tokenizer)};
+    if (tokenizer.hash() != data.tokenizer_hash())
+        fail("{}: not the tokenizer that {} was made with; wanted that one as data.tokenizer",
+             config.data.tokenizer, config.data.train);
+    if (!is_given("model.bos_token_id")) model.bos_token_id = tokenizer.bos();
+    if (!is_given("model.eos_token_id")) model.eos_token_id = tokenizer.eos();
+    if (!is_given("model.pad_token_id") && tokenizer.pad() >= 0)
+        model.pad_token_id = tokenizer.pad();
+    int32_t first = -1;
+    data.read(0, 1, &first);
+    if (!is_given("model.add_bos_token"))
+        model.add_bos_token = tokenizer.bos() >= 0 && first == tokenizer.bos();
+    config.validate();
+}
+
+double measure_step_seconds(const TrainConfig& config, const Model& model, Device& device,
+                            BatchSource& source) {
+    using Clock = std::chrono::steady_clock;
+    constexpr int kWarmUp = 2, kFewest = 5, kMost = 50;
+    constexpr double kSeconds = 3; // enough for a median
+    const LoaderState begin = source.state();
+    Learner learner(config, model, device);
+    learner.optimizer().set_master(first_weights(config, model).data());
+    std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
+    std::vector<double> seconds;
+    double total = 0;
+    for (int i = 0; i < kWarmUp + kFewest || (i < kMost && total < kSeconds); ++i) {
+        const auto start = Clock::now();
+        for (TokenRows& batch : batches) source.next(config.train.rows, batch);
+        const Learner::Step step = learner.gradients(batches);
+        learner.update(0, step.norm);
+        device.synchronize();
+        const double took = std::chrono::duration<double>(Clock::now() - start).count();
+        total += took;
+        if (i >= kWarmUp) seconds.push_back(took);
+    }
+    source.seek(begin);
+    std::nth_element(seconds.begin(), seconds.begin() + std::ssize(seconds) / 2, seconds.end());
+    return seconds[seconds.size() / 2];
+}
+
+std::vector<float> first_weights(const TrainConfig& config, const Model& model) {
+    std::vector<float> flat(static_cast<size_t>(model.params().flat_size()));
+    if (config.init.empty()) {
+        initialize(model.params(), model.config(), config.train.seed, flat.data());
+    } else {
+        ThreadPool threads(config.train.threads);
+        load_weights(config.init, model.params(),
+                     Tensor(flat.data(), DType::f32, {model.params().flat_size()}), threads);
+    }
+    return flat;
+}
+
+} // namespace tnl
