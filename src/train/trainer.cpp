@@ -171,6 +171,7 @@ void Trainer::evaluate_now() {
     if (result.bits_per_byte > 0) line["bits_per_byte"] = result.bits_per_byte;
     line["eval_tokens"] = result.tokens;
     line["tokens"] = state_.tokens;
+    line["seconds"] = state_.seconds;
     metrics_->write(line, "eval");
     progress_.print(fmt::format("step {}: held-out loss {:.4f}, perplexity {:.2f}{}", state_.step,
                                 result.loss, result.perplexity(),
