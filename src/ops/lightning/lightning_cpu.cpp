@@ -208,7 +208,7 @@ template <class T> class Scans {
     }
 
     int64_t memory_floats(const Item& item) const {
-        return lightning_workspace_floats(loops_, item.roles->K);
+        return lightning_workspace_floats(loops_, item.roles->K, item.end - item.begin);
     }
 
     void whole(const Item& item) const {

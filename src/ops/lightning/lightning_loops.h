@@ -27,6 +27,7 @@ template <int kBytes> struct Tile {
     using Float = typename V::Float;
     static constexpr int64_t kLanes = V::kLanes, kPanel = 2 * kLanes;
     static constexpr int kRows = kBytes == 64 ? 14 : kBytes == 32 ? 6 : 4;
+    static int64_t columns(int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
     static int64_t count(int64_t rows) { return (rows + kRows - 1) / kRows; }
 };
 
@@ -81,6 +82,7 @@ template <int kBytes, int kM>
     multiply<kBytes, kM, true>(c, x, ldx, y, K);
 #pragma GCC unroll 14
     for (int i = 0; i < kM; ++i)
+#pragma GCC unroll 2
         for (int j = 0; j < 2; ++j)
             put(p + i * padded(kChunk) + j * T::kLanes,
                 c[i][j] * T::V::load(mask - i + j * T::kLanes));
@@ -102,25 +104,24 @@ template <int kBytes, int kM>
     multiply<kBytes, kM, true>(c, p, padded(kChunk), z, before);
 #pragma GCC unroll 14
     for (int i = 0; i < kM; ++i)
+#pragma GCC unroll 2
         for (int j = 0; j < 2; ++j) put(out + i * T::kPanel + j * T::kLanes, c[i][j]);
 }
 
 // state = keep state + change state + y'^T z
 template <int kBytes, int kM>
 [[gnu::noinline]] void state_tile(float* state, const float* y, int64_t ldy, const float* z,
-                                  int64_t m, float keep, float change, bool fresh) {
+                                  int64_t m, float keep, float change) {
     using T = Tile<kBytes>;
     typename T::Float c[kM][2] = {};
     multiply<kBytes, kM, false>(c, y, ldy, z, m);
 #pragma GCC unroll 14
     for (int i = 0; i < kM; ++i)
+#pragma GCC unroll 2
         for (int j = 0; j < 2; ++j) {
             float* s = state + i * T::kPanel + j * T::kLanes;
-            if (!fresh) {
-                const auto old = T::V::load(s);
-                c[i][j] += keep * old + change * old;
-            }
-            put(s, c[i][j]);
+            const auto old = T::V::load(s);
+            put(s, c[i][j] + (keep * old + change * old));
         }
 }
 
@@ -159,31 +160,28 @@ template <class S, int kBytes>
 void pack_panels(float* to, const S* from, int64_t stride, int64_t rows, int64_t cols,
                  float scale) {
     constexpr int64_t kPanel = Tile<kBytes>::kPanel;
-    for (int64_t c = 0; c < cols; c += kPanel, to += rows * kPanel) {
-        const int64_t width = smaller(kPanel, cols - c);
-        for (int64_t r = 0; r < rows; ++r) {
-            float* row = to + r * kPanel;
-            if (width == kPanel) {
-                pack_row<S, kBytes>(row, from + r * stride + c, kPanel, scale);
-                continue;
-            }
-            pack_row<S, kBytes>(row, from + r * stride + c, width, scale);
-            for (int64_t i = width; i < kPanel; ++i) row[i] = 0;
-        }
+    for (int64_t r = 0; r < rows; ++r, from += stride, to += kPanel) {
+        int64_t c = 0;
+        for (; c + kPanel <= cols; c += kPanel)
+            pack_row<S, kBytes>(to + c * rows, from + c, kPanel, scale);
+        if (c == cols) continue;
+        pack_row<S, kBytes>(to + c * rows, from + c, cols - c, scale);
+        for (int64_t i = cols - c; i < kPanel; ++i) to[c * rows + i] = 0;
     }
 }
 
-// The same from the transpose: [ceil(rows / panel)][cols][panel], rows past the last are zero.
+// Rows [begin, end) of the same from the transpose: [ceil(rows / panel)][cols][panel].
 template <class S, int kBytes>
-void pack_transposed(float* to, const S* from, int64_t stride, int64_t rows, int64_t cols) {
+void pack_transposed(float* to, const S* from, int64_t stride, int64_t begin, int64_t end,
+                     int64_t cols) {
     constexpr int64_t kPanel = Tile<kBytes>::kPanel;
     using V4 = Vectors<16>;
     using Float4 = typename V4::Float;
     const auto at = [&](int64_t r, int64_t c) -> float* {
         return to + (r / kPanel * cols + c) * kPanel + r % kPanel;
     };
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4) {
+    int64_t r = begin;
+    for (; r + 4 <= end; r += 4) {
         const S* source = from + r * stride;
         int64_t c = 0;
         for (; c + 4 <= cols; c += 4) {
@@ -204,9 +202,18 @@ void pack_transposed(float* to, const S* from, int64_t stride, int64_t rows, int
             for (int64_t i = 0; i < 4; ++i)
                 *at(r + i, c) = simd_loops::load(source[i * stride + c]);
     }
-    for (; r % kPanel != 0 || r < rows; ++r)
-        for (int64_t c = 0; c < cols; ++c)
-            *at(r, c) = r < rows ? simd_loops::load(from[r * stride + c]) : 0.0f;
+    for (; r < end; ++r)
+        for (int64_t c = 0; c < cols; ++c) *at(r, c) = simd_loops::load(from[r * stride + c]);
+}
+
+// Zero for the rows that fill up the last panel.
+template <int kBytes> void fill_transposed(float* to, int64_t rows, int64_t cols) {
+    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
+    const int64_t width = rows % kPanel;
+    if (width == 0) return;
+    to += rows / kPanel * cols * kPanel;
+    for (int64_t c = 0; c < cols; ++c)
+        for (int64_t i = width; i < kPanel; ++i) to[c * kPanel + i] = 0;
 }
 
 template <class S> inline void unpack_row(S* to, const float* from, int64_t n) {
@@ -215,17 +222,41 @@ template <class S> inline void unpack_row(S* to, const float* from, int64_t n) {
 
 // ---- the scan ----
 
+// The rows of out of this chunk and of x, y and z of the next, asked for one at a time between
+// tiles: they lie pages apart, which no processor foresees.
+template <class S> class Ahead {
+  public:
+    Ahead(const LightningScan<S>& s, int64_t t, int64_t m)
+        : base_{s.out ? s.out + t * s.out_stride : nullptr, s.x + (t + m) * s.x_stride,
+                s.y + (t + m) * s.y_stride, s.z + (t + m) * s.z_stride},
+          stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride},
+          width_{s.out ? s.N : 0, s.out ? s.K : 0, s.K, s.N}, rows_{m, smaller(kChunk,
+                                                                               s.tokens - t - m)} {}
+    [[gnu::always_inline]] inline void next() {
+        const int64_t i = at_ & 3, r = at_ >> 2;
+        ++at_;
+        if (r >= rows_[i != 0]) return;
+        const S* from = base_[i] + r * stride_[i];
+        for (int64_t n = 0; n < width_[i]; n += 64 / static_cast<int64_t>(sizeof(S)))
+            __builtin_prefetch(from + n, 0, 2);
+    }
+
+  private:
+    const S* base_[4];
+    int64_t stride_[4], width_[4], rows_[2], at_ = 0;
+};
+
 // Where things lie in the workspace, in floats.
 template <int kBytes> struct Workspace {
     using T = Tile<kBytes>;
     float *x, *y, *y_transposed, *p, *z, *out;
-    Workspace(float* memory, int64_t K) {
+    Workspace(float* memory, int64_t K, int64_t N) {
         x = memory;
         y = x + kChunk * padded(K);
         y_transposed = y + kChunk * padded(K);
         p = y_transposed + kChunk * K;
         z = p + kChunk * padded(kChunk);
-        out = z + kChunk * T::kPanel;
+        out = z + kChunk * T::columns(N);
     }
 };
 
@@ -236,18 +267,21 @@ template <class S, int kBytes> struct Scan {
     int64_t ldx;
 
     explicit Scan(LightningScan<S>& scan)
-        : s(scan), w(scan.workspace, scan.K), ldx(padded(scan.K)) {}
+        : s(scan), w(scan.workspace, scan.K, scan.N), ldx(padded(scan.K)) {}
 
     void pack(int64_t t, int64_t m, bool update) const {
-        if (s.out) {
-            for (int64_t r = 0; r < m; ++r)
-                pack_row<S, kBytes>(w.x + r * ldx, s.x + (t + r) * s.x_stride, s.K, s.x_scale);
-            pack_transposed<S, kBytes>(w.y_transposed, s.y + t * s.y_stride, s.y_stride, m, s.K);
+        const S *x = s.x + t * s.x_stride, *y = s.y + t * s.y_stride;
+        for (int64_t r = 0; s.out && r < m; ++r)
+            pack_row<S, kBytes>(w.x + r * ldx, x + r * s.x_stride, s.K, s.x_scale);
+        for (int64_t r = 0; r < m; r += 4) {
+            const int64_t end = smaller(r + 4, m);
+            if (s.out) pack_transposed<S, kBytes>(w.y_transposed, y, s.y_stride, r, end, s.K);
+            for (int64_t i = r; update && i < end; ++i)
+                pack_row<S, kBytes>(w.y + i * ldx, y + i * s.y_stride, s.K,
+                                    s.decay->power[m - 1 - i + s.ahead]);
         }
-        if (update)
-            for (int64_t r = 0; r < m; ++r)
-                pack_row<S, kBytes>(w.y + r * ldx, s.y + (t + r) * s.y_stride, s.K,
-                                    s.decay->power[m - 1 - r + s.ahead]);
+        fill_transposed<kBytes>(w.y_transposed, m, s.K);
+        pack_panels<S, kBytes>(w.z, s.z + t * s.z_stride, s.z_stride, m, s.N, s.z_scale);
     }
     void scores(int64_t m) const {
         const int64_t tiles = T::count(m);
@@ -262,40 +296,46 @@ template <class S, int kBytes> struct Scan {
             });
         }
     }
-    void write(int64_t t, int64_t m, int64_t column) const {
-        const int64_t width = smaller(T::kPanel, s.N - column);
+    void write(int64_t t, int64_t m) const {
         for (int64_t r = 0; r < m; ++r) {
-            S* to = s.out + (t + r) * s.out_stride + column;
+            S* to = s.out + (t + r) * s.out_stride;
             const float* from = w.out + r * T::kPanel;
-            if (width == T::kPanel)
-                unpack_row(to, from, T::kPanel);
-            else
-                unpack_row(to, from, width);
+            int64_t n = 0;
+            for (; n + T::kPanel <= s.N; n += T::kPanel)
+                unpack_row(to + n, from + n * kChunk, T::kPanel);
+            unpack_row(to + n, from + n * kChunk, s.N - n);
         }
     }
     void chunk(int64_t t, int64_t m, bool update) const {
+        Ahead<S> ahead(s, t, m);
         pack(t, m, update);
         if (s.out) scores(m);
         for (int64_t n = 0; n < s.N; n += T::kPanel) {
-            float* state = s.state + n * s.K;
-            pack_panels<S, kBytes>(w.z, s.z + t * s.z_stride + n, s.z_stride, m,
-                                   smaller(T::kPanel, s.N - n), s.z_scale);
-            if (s.out) {
+            float *state = s.state + n * s.K, *out = w.out + n * kChunk;
+            const float* z = w.z + n * m;
+            if (s.out)
                 for_tiles<kBytes>(m, 0, [&]<int kM>(int64_t i) {
-                    out_tile<kBytes, kM>(w.out + i * T::kPanel, w.x + i * ldx, ldx, state,
+                    ahead.next();
+                    out_tile<kBytes, kM>(out + i * T::kPanel, w.x + i * ldx, ldx, state,
                                          s.fresh ? 0 : s.K, s.decay->power + i + 1 - s.ahead,
-                                         w.p + i * padded(kChunk), w.z, i + kM);
+                                         w.p + i * padded(kChunk), z, i + kM);
                 });
-                write(t, m, n);
-            }
             if (update)
                 for_tiles<kBytes>(s.K, 0, [&]<int kM>(int64_t d) {
-                    state_tile<kBytes, kM>(state + d * T::kPanel, w.y + d, ldx, w.z, m,
-                                           s.decay->keep[m], s.decay->change[m], s.fresh);
+                    ahead.next();
+                    state_tile<kBytes, kM>(state + d * T::kPanel, w.y + d, ldx, z, m,
+                                           s.decay->keep[m], s.decay->change[m]);
                 });
         }
+        if (s.out) write(t, m);
     }
 };
+
+template <class S, int kBytes> void clear(LightningScan<S>& s) {
+    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
+    const int64_t floats = (s.N + kPanel - 1) / kPanel * kPanel * s.K;
+    for (int64_t i = 0; i < floats; ++i) s.state[i] = 0;
+}
 
 template <class S, int kBytes> void scan(LightningScan<S>& s) {
     const FlushDenormals flush;
@@ -303,6 +343,7 @@ template <class S, int kBytes> void scan(LightningScan<S>& s) {
     for (int64_t t = 0; t < s.tokens; t += kChunk) {
         const int64_t m = smaller(kChunk, s.tokens - t);
         const bool update = s.want_state || t + m < s.tokens;
+        if (update && s.fresh) clear<S, kBytes>(s);
         scan.chunk(t, m, update);
         if (update) s.fresh = false;
     }
@@ -380,7 +421,8 @@ void load_state(float* panels, const float* from, int64_t stride, int64_t K, int
 
 template <int kBytes>
 void load_state_transposed(float* panels, const float* from, int64_t stride, int64_t K, int64_t N) {
-    pack_transposed<float, kBytes>(panels, from, stride, N, K);
+    pack_transposed<float, kBytes>(panels, from, stride, 0, N, K);
+    fill_transposed<kBytes>(panels, N, K);
 }
 
 template <int kBytes>

@@ -74,7 +74,7 @@ struct LightningLoops {
 inline int64_t lightning_state_floats(const LightningLoops& loops, int64_t K, int64_t N) {
     return (N + loops.panel - 1) / loops.panel * loops.panel * K;
 }
-int64_t lightning_workspace_floats(const LightningLoops& loops, int64_t K);
+int64_t lightning_workspace_floats(const LightningLoops& loops, int64_t K, int64_t N);
 
 const LightningLoops& lightning_baseline();
 const LightningLoops& lightning_avx2();

@@ -25,9 +25,10 @@ const LightningLoops& lightning_loops() {
     return best;
 }
 
-int64_t lightning_workspace_floats(const LightningLoops& loops, int64_t K) {
+int64_t lightning_workspace_floats(const LightningLoops& loops, int64_t K, int64_t N) {
     const int64_t padded = (K + 15) / 16 * 16 + 16;
-    return kLightningChunk * (2 * padded + K + kLightningChunk + 16 + 2 * loops.panel);
+    const int64_t columns = (N + loops.panel - 1) / loops.panel * loops.panel;
+    return kLightningChunk * (2 * padded + K + kLightningChunk + 16 + 2 * columns);
 }
 
 LightningDecay lightning_decay(double slope) {
