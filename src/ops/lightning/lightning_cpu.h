@@ -13,7 +13,7 @@ void lightning_backward_oracle(Stream& stream, const LightningBackward& call);
 
 // Chunked, multi-threaded, vectorised, in f32 and bf16 with sums in f32; f64 goes to the oracle.
 // Numbers below 1e-38 count as zero. The results depend on the thread count only where there are
-// fewer heads than threads and sequences are cut (scan_cpu.h).
+// fewer sequences times heads than threads (scan_cpu.h).
 void lightning_forward_cpu(Stream& stream, const LightningForward& call);
 void lightning_backward_cpu(Stream& stream, const LightningBackward& call);
 size_t lightning_workspace_cpu(const LightningShape& shape, bool backward); // 0

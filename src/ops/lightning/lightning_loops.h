@@ -170,15 +170,16 @@ void pack_panels(float* to, const S* from, int64_t stride, int64_t rows, int64_t
     }
 }
 
-// Rows [begin, end) of the same from the transpose: [ceil(rows / panel)][cols][panel].
+// Rows [begin, end) of the same from the transpose: `cols` columns into [ceil(rows / panel)][ld]
+// [panel].
 template <class S, int kBytes>
-void pack_transposed(float* to, const S* from, int64_t stride, int64_t begin, int64_t end,
-                     int64_t cols) {
+void pack_transposed(float* to, int64_t ld, const S* from, int64_t stride, int64_t begin,
+                     int64_t end, int64_t cols) {
     constexpr int64_t kPanel = Tile<kBytes>::kPanel;
     using V4 = Vectors<16>;
     using Float4 = typename V4::Float;
     const auto at = [&](int64_t r, int64_t c) -> float* {
-        return to + (r / kPanel * cols + c) * kPanel + r % kPanel;
+        return to + (r / kPanel * ld + c) * kPanel + r % kPanel;
     };
     int64_t r = begin;
     for (; r + 4 <= end; r += 4) {
@@ -229,9 +230,11 @@ template <class S> class Ahead {
     Ahead(const LightningScan<S>& s, int64_t t, int64_t m)
         : base_{s.out ? s.out + t * s.out_stride : nullptr, s.x + (t + m) * s.x_stride,
                 s.y + (t + m) * s.y_stride, s.z + (t + m) * s.z_stride},
-          stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride},
-          width_{s.out ? s.N : 0, s.out ? s.K : 0, s.K, s.N}, rows_{m, smaller(kChunk,
-                                                                               s.tokens - t - m)} {}
+          stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride}, width_{s.out ? s.N : 0,
+                                                                            s.out ? s.K : 0,
+                                                                            s.given ? 0 : s.K,
+                                                                            s.given ? 0 : s.N},
+          rows_{m, smaller(kChunk, s.tokens - t - m)} {}
     [[gnu::always_inline]] inline void next() {
         const int64_t i = at_ & 3, r = at_ >> 2;
         ++at_;
@@ -275,7 +278,7 @@ template <class S, int kBytes> struct Scan {
             pack_row<S, kBytes>(w.x + r * ldx, x + r * s.x_stride, s.K, s.x_scale);
         for (int64_t r = 0; r < m; r += 4) {
             const int64_t end = smaller(r + 4, m);
-            if (s.out) pack_transposed<S, kBytes>(w.y_transposed, y, s.y_stride, r, end, s.K);
+            if (s.out) pack_transposed<S, kBytes>(w.y_transposed, s.K, y, s.y_stride, r, end, s.K);
             for (int64_t i = r; update && i < end; ++i)
                 pack_row<S, kBytes>(w.y + i * ldx, y + i * s.y_stride, s.K,
                                     s.decay->power[m - 1 - i + s.ahead]);
@@ -343,6 +346,27 @@ template <class S, int kBytes> void scan(LightningScan<S>& s) {
     for (int64_t t = 0; t < s.tokens; t += kChunk) {
         const int64_t m = smaller(kChunk, s.tokens - t);
         const bool update = s.want_state || t + m < s.tokens;
+        if (update && s.fresh) clear<S, kBytes>(s);
+        scan.chunk(t, m, update);
+        if (update) s.fresh = false;
+    }
+}
+
+// Two scans over the same tokens, the state of the second the transpose of the first's.
+template <class S, int kBytes> void scan_pair(LightningScan<S>& s, LightningScan<S>& other) {
+    const FlushDenormals flush;
+    const Scan<S, kBytes> scan(s), second(other);
+    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
+    for (int64_t t = 0; t < s.tokens; t += kChunk) {
+        const int64_t m = smaller(kChunk, s.tokens - t);
+        const bool update = s.want_state || t + m < s.tokens;
+        other.fresh = s.fresh;
+        if (!s.fresh)
+            for (int64_t n = 0; n < s.N; n += kPanel)
+                pack_transposed<float, kBytes>(other.state + n * kPanel, s.N, s.state + n * s.K,
+                                               kPanel, 0, s.K, smaller(kPanel, s.N - n));
+        if (!s.fresh) fill_transposed<kBytes>(other.state, s.K, s.N);
+        second.chunk(t, m, false);
         if (update && s.fresh) clear<S, kBytes>(s);
         scan.chunk(t, m, update);
         if (update) s.fresh = false;
@@ -421,7 +445,7 @@ void load_state(float* panels, const float* from, int64_t stride, int64_t K, int
 
 template <int kBytes>
 void load_state_transposed(float* panels, const float* from, int64_t stride, int64_t K, int64_t N) {
-    pack_transposed<float, kBytes>(panels, from, stride, 0, N, K);
+    pack_transposed<float, kBytes>(panels, K, from, stride, 0, N, K);
     fill_transposed<kBytes>(panels, N, K);
 }
 
@@ -439,6 +463,8 @@ template <int kBytes> constexpr LightningLoops table(const char* name) {
         .panel = Tile<kBytes>::kPanel,
         .scan_f32 = scan<float, kBytes>,
         .scan_bf16 = scan<bf16, kBytes>,
+        .pair_f32 = scan_pair<float, kBytes>,
+        .pair_bf16 = scan_pair<bf16, kBytes>,
         .step_f32 = step<float, kBytes>,
         .step_bf16 = step<bf16, kBytes>,
         .load_state = load_state<kBytes>,

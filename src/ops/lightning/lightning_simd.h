@@ -40,6 +40,7 @@ template <class T> struct LightningScan {
     float* state;     // in panels, see LightningLoops
     bool fresh;       // the state is zero, whatever lies there; updated
     bool want_state;  // update the state after the last chunk too
+    bool given;       // the second of a pair: nothing is left to update
     float* workspace; // lightning_workspace_floats(K, N)
 };
 
@@ -61,6 +62,10 @@ struct LightningLoops {
     int64_t panel;
     void (*scan_f32)(LightningScan<float>&);
     void (*scan_bf16)(LightningScan<bf16>&);
+    // Two scans of the same tokens at once, y and z exchanged, the second's state (scratch) the
+    // transpose of the first's: the two of the backward that walk back. One workspace will do.
+    void (*pair_f32)(LightningScan<float>&, LightningScan<float>& second);
+    void (*pair_bf16)(LightningScan<bf16>&, LightningScan<bf16>& second);
     void (*step_f32)(const LightningStep<float>&);
     void (*step_bf16)(const LightningStep<bf16>&);
     // Between panels and [K,N] rows of `stride`, or (transposed) from [N,K] rows.

@@ -5,16 +5,16 @@
 
 namespace tnl {
 
-// The scans of one call: `scans` of up to `longest` tokens, together `tokens`, each of key width K
-// and N columns in panels of `panel`.
+// The scans of one call: of up to `longest` tokens each, together `tokens`, of key width K and N
+// columns in panels of `panel`.
 struct ScanRequest {
-    int64_t scans = 0, longest = 0, tokens = 0, K = 0, N = 0, panel = 16;
+    int64_t longest = 0, tokens = 0, K = 0, N = 0, panel = 16;
     int threads = 1;
 };
 
 // Columns are independent of each other, but each block of them computes P = (x y^T) . M anew.
 // Segments of the sequence are walked at the same time, after a walk over each for its state alone.
-// Blocks of columns leave every bit as it is, segments do not.
+// Blocks of columns leave every bit of a scan as it is, segments do not.
 struct ScanCut {
     int64_t blocks = 1, segments = 1;
     friend bool operator==(const ScanCut&, const ScanCut&) = default;
