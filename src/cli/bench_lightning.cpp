@@ -12,8 +12,9 @@ namespace {
 struct LightningOptions {
     BenchOptions common;
     std::string dtype = "f32";
-    int64_t batch = 1, heads = 8, dim = 128, repeats = 5;
-    std::vector<int64_t> lengths{512, 2048, 8192};
+    int64_t batch = 1, heads = 4, dim = 128, repeats = 5;
+    std::vector<int64_t> lengths{1024, 4096, 16384, 65536, 262144};
+    bool decode = false;
 };
 
 // Operations that the chunked form (ops/lightning/lightning.h) needs for one token of one head, in
@@ -25,13 +26,21 @@ constexpr int64_t kBlock = 64;
 double forward_flops(double D, double E) { return (kBlock + 1) * (D + E) + 4 * D * E; }
 double backward_flops(double D, double E) { return (kBlock + 1) * (3 * D + 2 * E) + 10 * D * E; }
 
+// Numbers drawn for a tensor, repeated to fill it.
+constexpr size_t kDrawn = 1 << 20;
+
+// A length is run this often at least, and for this long.
+constexpr double kSeconds = 0.5;
+
 OwnedTensor random_tensor(Device& device, DType dtype, std::initializer_list<int64_t> dims,
                           uint64_t stream) {
     OwnedTensor out(device, dtype, dims);
     dispatch_float(dtype, [&]<class T>() {
         std::vector<T> values(static_cast<size_t>(out.size()));
-        for (size_t i = 0; i < values.size(); ++i)
+        const size_t drawn = std::min(values.size(), kDrawn);
+        for (size_t i = 0; i < drawn; ++i)
             values[i] = T(static_cast<float>(2 * Philox{4, stream}.uniform(i) - 1));
+        for (size_t i = drawn; i < values.size(); ++i) values[i] = values[i - drawn];
         device.upload(out.data, values.data(), values.size() * sizeof(T));
         device.synchronize();
     });
@@ -71,8 +80,15 @@ class Attention {
         workspace_ = OwnedTensor(device, DType::u8, {std::max({forward, backward, int64_t{1}})});
         forward_.workspace = workspace_.slice(0, 0, forward);
         backward_.workspace = workspace_.slice(0, 0, backward);
+        if (o.decode) {
+            state_ = OwnedTensor(device, DType::f32, {B, H, D, D});
+            device.zero(state_.data, static_cast<size_t>(state_.bytes()));
+            forward_.state_in = state_;
+            forward_.state_out = state_;
+        }
         device.synchronize();
     }
+    int64_t state_bytes() const { return state_.bytes(); }
     double forward() {
         const Stopwatch watch;
         kernels_.lightning_forward(device_.stream(), forward_);
@@ -89,51 +105,84 @@ class Attention {
   private:
     Device& device_;
     const Kernels& kernels_;
-    OwnedTensor q_, k_, v_, dout_, o_, dq_, dk_, dv_, slopes_, workspace_;
+    OwnedTensor q_, k_, v_, dout_, o_, dq_, dk_, dv_, slopes_, workspace_, state_;
     LightningForward forward_;
     LightningBackward backward_;
 };
 
+// f(), a first call uncounted, until both enough calls and enough time have passed: the median.
+template <class F> double median_seconds(int64_t repeats, F&& f) {
+    f();
+    std::vector<double> seconds;
+    double total = 0;
+    for (int64_t i = 0; i < repeats || total < kSeconds; ++i) {
+        seconds.push_back(f());
+        total += seconds.back();
+    }
+    return median(seconds);
+}
+
+Json run_length(Device& device, const LightningOptions& o, int64_t T) {
+    Attention attention(device, o, T);
+    const double tf = median_seconds(o.repeats, [&] { return attention.forward(); });
+    const double tb = median_seconds(o.repeats, [&] { return attention.backward(); });
+    const auto D = static_cast<double>(o.dim);
+    const auto rows = static_cast<double>(o.batch * T * o.heads);
+    const double f = rows * forward_flops(D, D), b = rows * backward_flops(D, D);
+    Json row;
+    row["length"] = T;
+    row["forward_milliseconds"] = tf * 1e3;
+    row["backward_milliseconds"] = tb * 1e3;
+    row["nanoseconds_per_token_and_head"] = (tf + tb) / rows * 1e9;
+    row["forward_gigaflops_per_second"] = f / tf / 1e9;
+    row["backward_gigaflops_per_second"] = b / tb / 1e9;
+    row["both_gigaflops_per_second"] = (f + b) / (tf + tb) / 1e9;
+    return row;
+}
+
+void add_fractions(Json& row, double peak) {
+    for (const std::string part : {"forward", "backward", "both"})
+        row[part + "_fraction_of_fp32_peak"] =
+            row[part + "_gigaflops_per_second"].get<double>() / (peak / 1e9);
+}
+
+// One token for each sequence: the state is read and written once.
+Json run_decode(Device& device, const LightningOptions& o) {
+    Attention attention(device, o, 1);
+    const double seconds = median_seconds(o.repeats, [&] { return attention.forward(); });
+    Json row;
+    row["sequences"] = o.batch;
+    row["milliseconds"] = seconds * 1e3;
+    row["state_megabytes"] = static_cast<double>(attention.state_bytes()) / 1e6;
+    row["read_and_written_gigabytes_per_second"] =
+        2 * static_cast<double>(attention.state_bytes()) / seconds / 1e9;
+    return row;
+}
+
 int run_lightning(const LightningOptions& o) {
     const auto device = o.common.make();
     const bool cpu = device->kind() == DeviceKind::cpu;
-    double peak = cpu ? fp32_peak(*device->stream().threads) : 0;
     BenchReport report;
-    for (const int64_t T : o.lengths) {
-        Attention attention(*device, o, T);
-        std::vector<double> forward, backward;
-        for (int64_t i = 0; i <= o.repeats; ++i) {
-            const double f = attention.forward(), b = attention.backward();
-            if (i == 0) continue; // warm-up
-            forward.push_back(f);
-            backward.push_back(b);
-        }
-        const auto D = static_cast<double>(o.dim);
-        const auto rows = static_cast<double>(o.batch * T * o.heads);
-        const double f = rows * forward_flops(D, D), b = rows * backward_flops(D, D);
-        const double tf = median(forward), tb = median(backward);
-        Json row;
-        row["length"] = T;
-        row["forward_milliseconds"] = tf * 1e3;
-        row["backward_milliseconds"] = tb * 1e3;
-        row["forward_gigaflops_per_second"] = f / tf / 1e9;
-        row["backward_gigaflops_per_second"] = b / tb / 1e9;
-        row["both_gigaflops_per_second"] = (f + b) / (tf + tb) / 1e9;
-        report.rows.push_back(row);
-    }
-    if (cpu) {
-        peak = std::max(peak, fp32_peak(*device->stream().threads));
-        for (Json& row : report.rows)
-            row["fraction_of_fp32_peak"] =
-                row["both_gigaflops_per_second"].get<double>() / (peak / 1e9);
-    }
     report.facts["device"] = device->name();
     report.facts["dtype"] = o.dtype;
     report.facts["batch"] = o.batch;
     report.facts["heads"] = o.heads;
     report.facts["head_dim"] = o.dim;
+    if (o.decode) {
+        report.rows.push_back(run_decode(*device, o));
+        if (cpu)
+            report.facts["memory_read_gigabytes_per_second"] = memory_read_bandwidth(*device) / 1e9;
+        print_report(report, o.common.format);
+        return kOk;
+    }
+    double peak = cpu ? fp32_peak(*device->stream().threads) : 0;
+    for (const int64_t T : o.lengths) report.rows.push_back(run_length(*device, o, T));
     report.facts["operations_counted_for_blocks_of"] = kBlock;
-    if (cpu) report.facts["fp32_peak_gigaflops_per_second"] = peak / 1e9;
+    if (cpu) {
+        peak = std::max(peak, fp32_peak(*device->stream().threads));
+        for (Json& row : report.rows) add_fractions(row, peak);
+        report.facts["fp32_peak_gigaflops_per_second"] = peak / 1e9;
+    }
     print_report(report, o.common.format);
     return kOk;
 }
@@ -151,10 +200,16 @@ void add_bench_lightning(CLI::App& bench) {
     command->add_option("--heads", o->heads, "Heads")->check(CLI::PositiveNumber);
     command->add_option("--dim", o->dim, "Width of a head, keys and values")
         ->check(CLI::PositiveNumber);
-    command->add_option("--lengths", o->lengths, "Tokens of a sequence, e.g. 512,8192")
+    command
+        ->add_option("--lengths", o->lengths,
+                     "Tokens of a sequence, e.g. 512,8192; 4 KiB of memory each for every head "
+                     "of 128 in f32")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
-    command->add_option("--repeats", o->repeats, "Calls timed; the median counts")
+    command->add_flag("--decode", o->decode,
+                      "One token for each of --batch sequences instead: bytes of the state per "
+                      "second");
+    command->add_option("--repeats", o->repeats, "Calls timed at least; the median counts")
         ->check(CLI::PositiveNumber);
     on_run(command, [o] { return run_lightning(*o); });
 }
