@@ -54,11 +54,10 @@ Start begin(const TrainOptions& o) {
 std::string count_of(int64_t n) { return format_count(static_cast<double>(n)); }
 
 void print_plan(std::FILE* out, const TrainConfig& c, const Model& model, const RunData& data,
-                Device& device) {
+                Device& device, bool with_table) {
     const ModelConfig& m = model.config();
     const int64_t tokens = c.train.steps * c.step_tokens();
-    size_t memory = 0;
-    const std::string table = Learner::memory_table(c, model, device, &memory);
+    const MemoryPlan memory = plan_memory(c, model, device);
     fmt::print(out, "model   {} parameters: {} layers, width {}, {} heads, vocabulary {}\n",
                count_of(model.params().parameter_count()), m.decoder_layers, m.decoder_embed_dim,
                m.decoder_attention_heads, m.vocab_size);
@@ -72,8 +71,9 @@ void print_plan(std::FILE* out, const TrainConfig& c, const Model& model, const 
         c.train.accumulate > 1 ? fmt::format(" x {}", c.train.accumulate) : "", count_of(tokens),
         static_cast<double>(tokens) / static_cast<double>(data.train.tokens()));
     fmt::print(out, "device  {}, {}, {:.2f} GiB\n", device.name(), c.train.dtype,
-               static_cast<double>(memory) / 0x1p30);
+               static_cast<double>(memory.total) / 0x1p30);
     fmt::print(out, "run     {}\n", c.run);
+    if (with_table) fmt::print(out, "memory\n{}", memory.table);
     std::fflush(out);
 }
 
@@ -134,7 +134,7 @@ int run_train(const TrainOptions& o) {
     } else {
         config.resolve_steps(0);
     }
-    print_plan(out, config, model, data, *device);
+    print_plan(out, config, model, data, *device, o.dry);
     if (o.dry) return kOk;
 
     TrainerParts parts{config, model, *device, data.train_source, nullptr, std::nullopt, out};

@@ -6,7 +6,8 @@
 namespace tnl {
 namespace {
 
-Learner::Sizes measured(const TrainConfig& config, const Model& model, Device& device) {
+void measure_arenas(MemoryPlan& plan, const TrainConfig& config, const Model& model,
+                    Device& device) {
     const Kernels& kernels = kernels_for(device);
     // Documents may be as short as one token.
     const int64_t rows = config.micro_tokens();
@@ -14,28 +15,26 @@ Learner::Sizes measured(const TrainConfig& config, const Model& model, Device& d
                                                  config.train.recompute, config.train.head_chunk);
     const ArenaSizes held_out = measure_loss(model, kernels, config.dtype(), rows, rows,
                                              config.train.head_chunk, false, false);
-    return {std::max(training.activations.peak(), held_out.activations.peak()),
-            std::max(training.scratch.peak(), held_out.scratch.peak())};
+    plan.activations = std::max(training.activations.peak(), held_out.activations.peak());
+    plan.scratch = std::max(training.scratch.peak(), held_out.scratch.peak());
 }
 
 // Throws before the first allocation where the run cannot fit.
-Learner::Sizes checked(const TrainConfig& config, const Model& model, Device& device) {
-    size_t total = 0;
-    const std::string table = Learner::memory_table(config, model, device, &total);
-    if (total > device.memory_free())
-        fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB "
-             "that {} has free. Fewer rows, train.recompute=block or train.dtype=bf16 need "
-             "less:\n{}",
+MemoryPlan checked(const TrainConfig& config, const Model& model, Device& device) {
+    MemoryPlan plan = plan_memory(config, model, device);
+    if (plan.total > device.memory_free())
+        fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB that {} "
+             "has free. Fewer rows, train.recompute=block or train.dtype=bf16 need less:\n{}",
              config.train.rows, config.train.length,
-             static_cast<double>(device.memory_free()) / 0x1p30, device.name(), table);
-    return measured(config, model, device);
+             static_cast<double>(device.memory_free()) / 0x1p30, device.name(), plan.table);
+    return plan;
 }
 
 } // namespace
 
-std::string Learner::memory_table(const TrainConfig& config, const Model& model, Device& device,
-                                  size_t* total) {
-    const Sizes sizes = measured(config, model, device);
+MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device) {
+    MemoryPlan plan;
+    measure_arenas(plan, config, model, device);
     const auto n = static_cast<size_t>(model.params().flat_size());
     const bool narrow = config.dtype() != DType::f32;
     const std::pair<const char*, size_t> lines[] = {
@@ -43,28 +42,25 @@ std::string Learner::memory_table(const TrainConfig& config, const Model& model,
         {"master weights, f32", narrow ? n * 4 : 0},
         {"gradients, f32", n * 4},
         {"AdamW moments, f32", n * 8},
-        {"activations", sizes.activations},
-        {"scratch", sizes.scratch}};
-    size_t sum = 0;
-    for (const auto& [name, bytes] : lines) sum += bytes;
-    const bool large = sum >= size_t{16} << 30;
-    std::string out;
+        {"activations", plan.activations},
+        {"scratch", plan.scratch}};
+    for (const auto& [name, bytes] : lines) plan.total += bytes;
+    const bool large = plan.total >= size_t{16} << 30;
     const auto add = [&](const char* name, size_t bytes) {
-        out += fmt::format("  {:<20} {:9.1f} {}\n", name,
-                           static_cast<double>(bytes) / (large ? 0x1p30 : 0x1p20),
-                           large ? "GiB" : "MiB");
+        plan.table += fmt::format("  {:<20} {:9.1f} {}\n", name,
+                                  static_cast<double>(bytes) / (large ? 0x1p30 : 0x1p20),
+                                  large ? "GiB" : "MiB");
     };
     for (const auto& [name, bytes] : lines)
         if (bytes != 0) add(name, bytes);
-    add("together", sum);
-    if (total != nullptr) *total = sum;
-    return out;
+    add("together", plan.total);
+    return plan;
 }
 
 Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
     : model_(model), device_(device), kernels_(kernels_for(device)), dtype_(config.dtype()),
       recompute_(config.train.recompute), head_chunk_(config.train.head_chunk),
-      rows_(config.micro_tokens()), sizes_(checked(config, model, device)),
+      rows_(config.micro_tokens()), memory_(checked(config, model, device)),
       weights_(device, dtype_, {model.params().flat_size()}),
       gradients_(device, DType::f32, {model.params().flat_size()}),
       optimizer_(config.optimizer, model.params(), device, weights_),
@@ -72,8 +68,8 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       targets_(device, DType::i32, {rows_}), loss_(device, DType::f32, {rows_}),
       sums_(device, DType::f64, {config.train.accumulate + 1}),
       slopes_(upload_slopes(model.config(), device, DType::f32)),
-      activations_("activations", device, sizes_.activations),
-      scratch_("scratch", device, sizes_.scratch) {}
+      activations_("activations", device, memory_.activations),
+      scratch_("scratch", device, memory_.scratch) {}
 
 Batch Learner::upload(const TokenRows& host) {
     const auto put = [&](const Tensor& to, const std::vector<int32_t>& from, const char* name) {

@@ -10,6 +10,14 @@
 
 namespace tnl {
 
+// Bytes of device memory that a run takes.
+struct MemoryPlan {
+    size_t activations = 0, scratch = 0; // arenas, for training and for evaluation
+    size_t total = 0;                    // with weights, gradients, moments
+    std::string table;                   // a line for each: "name  MiB"
+};
+MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device);
+
 class Learner {
   public:
     // Throws, with a table of what is needed, where the device has too little memory. Weights are
@@ -33,14 +41,6 @@ class Learner {
     Optimizer& optimizer() { return optimizer_; }
     const Optimizer& optimizer() const { return optimizer_; }
     Tensor weights() const { return weights_; }
-    // Lines "name  MiB" (or GiB) of all device memory that the run takes.
-    static std::string memory_table(const TrainConfig& config, const Model& model, Device& device,
-                                    size_t* total);
-
-    // Bytes of the arenas, for training and for evaluation.
-    struct Sizes {
-        size_t activations = 0, scratch = 0;
-    };
 
   private:
     Batch upload(const TokenRows& host);
@@ -51,7 +51,7 @@ class Learner {
     DType dtype_;
     Recompute recompute_;
     int64_t head_chunk_, rows_;
-    Sizes sizes_;
+    MemoryPlan memory_;
     OwnedTensor weights_, gradients_; // [flat_size], dtype and f32
     Optimizer optimizer_;
     OwnedTensor ids_, positions_, targets_; // [rows]

@@ -1,0 +1,103 @@
+#include "train/learner.h"
+
+#include "train/testbed.h"
+
+#include <cmath>
+
+namespace tnl {
+namespace {
+
+using testing::floats_of;
+using testing::TemporaryDirectory;
+
+class LearnerTest : public ::testing::Test {
+  protected:
+    LearnerTest() { testing::write_corpus(directory / "train.tnl", 60, 1); }
+
+    // The gradient of the first 12 rows in micro-batches of so many, as Adam's mean sees it.
+    struct Result {
+        Learner::Step step;
+        std::vector<float> gradient;
+    };
+    Result gradient(int64_t rows, DType dtype = DType::f32,
+                    Recompute recompute = Recompute::none) const {
+        TrainConfig config = testing::small_config(directory / "run");
+        config.train.rows = rows;
+        config.train.accumulate = 12 / rows;
+        config.train.dtype = std::string(name_of(dtype));
+        config.train.recompute = recompute;
+        config.optimizer.beta1 = 0; // the mean is the gradient
+        config.optimizer.clip = 0;
+        const Model model(config.model);
+        const auto device = make_cpu_device(2);
+        const ShardSet shards(directory / "train.tnl");
+        ShardSource source(shards, {config.train.length, true, true}, {3, 0, 0});
+        Learner learner(config, model, *device);
+        learner.optimizer().set_master(first_weights(config, model).data());
+        std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
+        for (TokenRows& batch : batches) source.next(rows, batch);
+        Result out;
+        out.step = learner.gradients(batches);
+        learner.update(1e-3, out.step.norm);
+        out.gradient = floats_of(*device, learner.optimizer().m());
+        return out;
+    }
+    static double distance(const std::vector<float>& a, const std::vector<float>& b) {
+        double difference = 0, size = 0;
+        for (size_t i = 0; i < a.size(); ++i) {
+            difference += std::pow(static_cast<double>(a[i]) - static_cast<double>(b[i]), 2);
+            size += std::pow(static_cast<double>(b[i]), 2);
+        }
+        return std::sqrt(difference / size);
+    }
+    TemporaryDirectory directory;
+};
+
+TEST_F(LearnerTest, MicroBatchesAreOneBatch) {
+    const Result whole = gradient(12);
+    for (const int64_t rows : {1, 3, 6}) {
+        const Result parts = gradient(rows);
+        EXPECT_NEAR(parts.step.loss, whole.step.loss, 1e-6) << rows;
+        EXPECT_NEAR(parts.step.norm, whole.step.norm, 1e-5 * whole.step.norm) << rows;
+        EXPECT_LT(distance(parts.gradient, whole.gradient), 1e-5) << rows;
+    }
+}
+
+TEST_F(LearnerTest, LossOfAnUntrainedModelIsThatOfGuessing) {
+    EXPECT_NEAR(gradient(3).step.loss, std::log(static_cast<double>(testing::kVocab)), 0.15);
+}
+
+TEST_F(LearnerTest, NormIsTheNormOfTheGradient) {
+    const Result r = gradient(4);
+    double squares = 0;
+    for (const float g : r.gradient) squares += static_cast<double>(g) * static_cast<double>(g);
+    EXPECT_NEAR(r.step.norm, std::sqrt(squares), 1e-6 * r.step.norm);
+}
+
+TEST_F(LearnerTest, RecomputingGivesTheSameBits) {
+    for (const DType dtype : {DType::f32, DType::bf16}) {
+        const Result kept = gradient(4, dtype), again = gradient(4, dtype, Recompute::block);
+        EXPECT_EQ(kept.gradient, again.gradient) << name_of(dtype);
+        EXPECT_EQ(kept.step.loss, again.step.loss);
+    }
+}
+
+TEST_F(LearnerTest, Bf16IsNearF32) {
+    const Result exact = gradient(4), rounded = gradient(4, DType::bf16);
+    EXPECT_NEAR(rounded.step.loss, exact.step.loss, 0.01);
+    EXPECT_LT(distance(rounded.gradient, exact.gradient), 0.05);
+}
+
+TEST_F(LearnerTest, ARunThatCannotFitSaysSoWithATable) {
+    TrainConfig config = testing::small_config(directory / "run");
+    config.train.rows = 1 << 21;
+    const Model model(config.model);
+    const auto device = make_cpu_device(1);
+    const std::string error = testing::error_of([&] { Learner(config, model, *device); });
+    EXPECT_NE(error.find("train.rows = 2097152"), std::string::npos) << error;
+    EXPECT_NE(error.find("activations"), std::string::npos) << error;
+    EXPECT_NE(error.find("GiB"), std::string::npos) << error;
+}
+
+} // namespace
+} // namespace tnl
