@@ -133,14 +133,19 @@ template <int kM, class F> [[gnu::always_inline]] inline void with_rows(int64_t 
         with_rows<kM - 1>(rows, f);
 }
 
-// f<rows>(first row) over tiles of about equal height.
+// f<rows>(first row) over tiles of about equal height, from the one that holds row `from`.
 template <int kBytes, class F>
 [[gnu::always_inline]] inline void for_tiles(int64_t rows, int64_t from, F&& f) {
     const int64_t tiles = Tile<kBytes>::count(rows);
-    for (int64_t t = from; t < tiles; ++t) {
-        const int64_t begin = rows * t / tiles, end = rows * (t + 1) / tiles;
-        with_rows<Tile<kBytes>::kRows>(end - begin,
-                                       [&]<int kM>() { f.template operator()<kM>(begin); });
+    if (tiles == 0) return;
+    const int64_t height = rows / tiles, higher = rows % tiles;
+    int64_t begin = 0;
+    for (int64_t t = 0; t < tiles; ++t) {
+        const int64_t count = height + (t < higher);
+        if (begin + count > from)
+            with_rows<Tile<kBytes>::kRows>(count,
+                                           [&]<int kM>() { f.template operator()<kM>(begin); });
+        begin += count;
     }
 }
 
@@ -287,17 +292,12 @@ template <class S, int kBytes> struct Scan {
         pack_panels<S, kBytes>(w.z, s.z + t * s.z_stride, s.z_stride, m, s.N, s.z_scale);
     }
     void scores(int64_t m) const {
-        const int64_t tiles = T::count(m);
-        for (int64_t j = 0; j < m; j += T::kPanel) {
-            // the first tile that reaches the diagonal
-            int64_t first = 0;
-            while (m * (first + 1) / tiles <= j) ++first;
-            for_tiles<kBytes>(m, first, [&]<int kM>(int64_t i) {
+        for (int64_t j = 0; j < m; j += T::kPanel)
+            for_tiles<kBytes>(m, j, [&]<int kM>(int64_t i) { // tiles that reach the diagonal
                 score_tile<kBytes, kM>(w.p + i * padded(kChunk) + j, w.x + i * ldx, ldx,
                                        w.y_transposed + j * s.K, s.K,
                                        s.decay->mask + kChunk + j - i);
             });
-        }
     }
     void write(int64_t t, int64_t m) const {
         for (int64_t r = 0; r < m; ++r) {
@@ -361,11 +361,12 @@ template <class S, int kBytes> void scan_pair(LightningScan<S>& s, LightningScan
         const int64_t m = smaller(kChunk, s.tokens - t);
         const bool update = s.want_state || t + m < s.tokens;
         other.fresh = s.fresh;
-        if (!s.fresh)
+        if (!s.fresh) {
             for (int64_t n = 0; n < s.N; n += kPanel)
                 pack_transposed<float, kBytes>(other.state + n * kPanel, s.N, s.state + n * s.K,
                                                kPanel, 0, s.K, smaller(kPanel, s.N - n));
-        if (!s.fresh) fill_transposed<kBytes>(other.state, s.K, s.N);
+            fill_transposed<kBytes>(other.state, s.K, s.N);
+        }
         second.chunk(t, m, false);
         if (update && s.fresh) clear<S, kBytes>(s);
         scan.chunk(t, m, update);
