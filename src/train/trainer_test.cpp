@@ -1,0 +1,269 @@
+#include "train/trainer.h"
+
+#include "base/json.h"
+#include "train/testbed.h"
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <csignal>
+#include <functional>
+#include <sstream>
+
+namespace tnl {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using testing::error_of;
+using ::testing::HasSubstr;
+using testing::RunBed;
+using Outcome = Trainer::Outcome;
+
+// Does something after so many micro-batches: a signal, or a failure as sudden as any.
+class DisturbedSource : public BatchSource {
+  public:
+    DisturbedSource(BatchSource& inner, int after, std::function<void()> what)
+        : inner_(inner), left_(after), what_(std::move(what)) {}
+    void next(int64_t rows, TokenRows& out) override {
+        if (left_-- == 0) what_();
+        inner_.next(rows, out);
+    }
+    LoaderState state() const override { return inner_.state(); }
+    void seek(const LoaderState& state) override { inner_.seek(state); }
+    int64_t rows_per_epoch() const override { return inner_.rows_per_epoch(); }
+    double bytes_per_token() const override { return inner_.bytes_per_token(); }
+    std::string fingerprint() const override { return inner_.fingerprint(); }
+
+  private:
+    BatchSource& inner_;
+    int left_;
+    std::function<void()> what_;
+};
+
+// metrics.jsonl but for what a clock says.
+std::string metrics_of(const fs::path& run) {
+    std::istringstream lines(read_file(run / "metrics.jsonl"));
+    std::string out;
+    for (std::string line; std::getline(lines, line);) {
+        Json json = Json::parse(line);
+        json.erase("seconds");
+        json.erase("tokens_per_second");
+        out += json.dump() + "\n";
+    }
+    return out;
+}
+
+class TrainerTest : public ::testing::Test {
+  protected:
+    TrainerTest() {
+        testing::write_corpus(directory / "train.tnl", 60, 1);
+        testing::write_corpus(directory / "val.tnl", 20, 2);
+    }
+    TrainConfig config(const std::string& run) const {
+        return testing::small_config(directory / run);
+    }
+    std::unique_ptr<RunBed> bed(TrainConfig c) const {
+        c.validate();
+        return std::make_unique<RunBed>(std::move(c), directory / "train.tnl",
+                                        directory / "val.tnl");
+    }
+    // Begins the run, or goes on with it from its latest checkpoint, until the source does `what`.
+    Outcome run(const TrainConfig& c, int after = -1, std::function<void()> what = {}) const {
+        const auto b = bed(c);
+        DisturbedSource source(b->train, after, std::move(what));
+        Trainer trainer(b->parts(source));
+        if (const auto steps = checkpoint_steps(c.run); !steps.empty())
+            trainer.resume(steps.back());
+        else
+            b->start(trainer);
+        return trainer.run();
+    }
+    void expect_same_end(const std::string& a, const std::string& b) const {
+        for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
+            const fs::path at = fs::path("checkpoints/step-00000012") / file;
+            EXPECT_EQ(read_file(directory / a / at), read_file(directory / b / at)) << file;
+        }
+        EXPECT_EQ(metrics_of(directory / a), metrics_of(directory / b));
+    }
+    testing::TemporaryDirectory directory;
+};
+
+TEST_F(TrainerTest, LossGoesDownAndIsRecorded) {
+    TrainConfig c = config("run");
+    c.train.steps = 150;
+    c.train.rows = 8;
+    c.eval.every = 50;
+    c.schedule.warmup = 5;
+    c.log.tensorboard = true;
+    const auto b = bed(c);
+    Trainer trainer(b->parts());
+    b->start(trainer);
+    EXPECT_EQ(trainer.run(), Outcome::finished);
+    // Seven of eight tokens follow from the one before: ln 58 / 8 and the choice's own entropy.
+    EXPECT_LT(trainer.last_eval()->loss, 1.6);
+    EXPECT_GT(trainer.last_eval()->loss, 0.7);
+    EXPECT_NEAR(trainer.last_eval()->perplexity(), std::exp(trainer.last_eval()->loss), 1e-9);
+    const std::string metrics = read_file(directory / "run/metrics.jsonl");
+    EXPECT_EQ(std::count(metrics.begin(), metrics.end(), '\n'), 150 + 3);
+    EXPECT_FALSE(fs::is_empty(directory / "run/tensorboard"));
+    EXPECT_EQ(trainer.state().tokens, 150 * 8 * 16);
+}
+
+struct Variant {
+    const char* name;
+    std::function<void(TrainConfig&)> set;
+};
+class ResumeTest : public TrainerTest, public ::testing::WithParamInterface<Variant> {};
+
+TEST_P(ResumeTest, IsTheUninterruptedRunBitForBit) {
+    TrainConfig whole = config("whole"), parts = config("parts");
+    GetParam().set(whole);
+    GetParam().set(parts);
+    EXPECT_EQ(run(whole), Outcome::finished);
+
+    const auto a = static_cast<int>(parts.train.accumulate);
+    // Stopped in step 3, which is finished and saved.
+    EXPECT_EQ(run(parts, 2 * a, [] { std::raise(SIGTERM); }), Outcome::interrupted);
+    EXPECT_THAT(checkpoint_steps(parts.run), ElementsAre(3));
+    // Fails in step 7, after the checkpoint of step 4: 5 and 6 are done again.
+    EXPECT_THAT(error_of([&] { run(parts, 3 * a, [] { fail("power cut"); }); }),
+                HasSubstr("power cut. The last good checkpoint is"));
+    EXPECT_THAT(checkpoint_steps(parts.run), ElementsAre(3, 4));
+    // Stopped in step 8, where an evaluation and a checkpoint are due anyway.
+    EXPECT_EQ(run(parts, 3 * a, [] { std::raise(SIGINT); }), Outcome::interrupted);
+    EXPECT_EQ(checkpoint_steps(parts.run).back(), 8);
+    EXPECT_EQ(run(parts), Outcome::finished);
+    expect_same_end("whole", "parts");
+    EXPECT_EQ(run(parts), Outcome::finished); // nothing is left to do
+    expect_same_end("whole", "parts");
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Of, ResumeTest,
+    ::testing::Values(Variant{"plain", [](TrainConfig&) {}},
+                      Variant{"accumulating", [](TrainConfig& c) { c.train.accumulate = 3; }},
+                      Variant{"bf16", [](TrainConfig& c) { c.train.dtype = "bf16"; }},
+                      Variant{"recomputing",
+                              [](TrainConfig& c) { c.train.recompute = Recompute::block; }},
+                      Variant{"epochs", [](TrainConfig& c) { c.train.rows = 50; }},
+                      Variant{"low_rank_gate", [](TrainConfig& c) { c.model.gate_dim = 5; }},
+                      Variant{"linear_without_clip",
+                              [](TrainConfig& c) {
+                                  c.schedule.kind = ScheduleKind::linear;
+                                  c.optimizer.clip = 0;
+                              }}),
+    [](const auto& i) { return std::string(i.param.name); });
+
+TEST_F(TrainerTest, TheSameConfigGivesTheSameBits) {
+    run(config("a"));
+    run(config("b"));
+    expect_same_end("a", "b");
+    TrainConfig c = config("c");
+    c.train.seed = 2;
+    run(c);
+    EXPECT_NE(metrics_of(directory / "a"), metrics_of(directory / "c"));
+}
+
+TEST_F(TrainerTest, DivergenceStopsWithTheLastGoodCheckpoint) {
+    TrainConfig c = config("run");
+    c.optimizer.lr = 1e30;
+    c.checkpoint.every = 1;
+    c.schedule.warmup = 0;
+    const std::string error = error_of([&] { run(c); });
+    EXPECT_THAT(error, ::testing::MatchesRegex("step [0-9]+: .*(There is no checkpoint yet|The "
+                                               "last good checkpoint is .*/step-0000000[0-9])"));
+    for (const int64_t step : checkpoint_steps(c.run)) {
+        const auto b = bed(c);
+        Learner learner(b->config, b->model, *b->device);
+        CheckpointStore::load(fs::path(c.run) / fmt::format("checkpoints/step-{:08}", step),
+                              learner);
+    }
+    c = config("skips");
+    c.optimizer.lr = 1e30;
+    c.schedule.warmup = 0;
+    c.train.steps = 40;
+    c.guard.action = GuardAction::skip;
+    c.guard.max_skips = 5;
+    EXPECT_THAT(error_of([&] { run(c); }), HasSubstr("5 steps in a row were skipped"));
+}
+
+TEST_F(TrainerTest, TheBestCheckpointStays) {
+    TrainConfig c = config("run");
+    c.checkpoint.keep = 1;
+    c.checkpoint.every = c.eval.every = 2;
+    c.schedule.kind = ScheduleKind::constant;
+    c.optimizer.lr = 0.3; // gets worse after a while, if not at once
+    c.guard.action = GuardAction::off;
+    c.train.steps = 20;
+    const auto b = bed(c);
+    Trainer trainer(b->parts());
+    b->start(trainer);
+    trainer.run();
+    double best = 1e9;
+    int64_t best_step = -1;
+    std::istringstream lines(read_file(directory / "run/metrics.jsonl"));
+    for (std::string line; std::getline(lines, line);) {
+        const Json json = Json::parse(line);
+        if (!json.contains("eval_loss") || json["eval_loss"] >= best) continue;
+        best = json["eval_loss"].get<double>();
+        best_step = json["step"].get<int64_t>();
+    }
+    EXPECT_EQ(trainer.state().best_step, best_step);
+    EXPECT_EQ(trainer.state().best_loss, best);
+    const std::vector<int64_t> kept =
+        best_step == 20 ? std::vector<int64_t>{20} : std::vector<int64_t>{best_step, 20};
+    EXPECT_EQ(checkpoint_steps(c.run), kept);
+}
+
+TEST_F(TrainerTest, OtherDataAndDamageAreRefused) {
+    TrainConfig c = config("run");
+    run(c);
+    testing::write_corpus(directory / "train.tnl", 60, 9);
+    EXPECT_THAT(error_of([&] { run(c); }), HasSubstr("trained on other data"));
+    testing::write_corpus(directory / "train.tnl", 60, 1);
+    write_file_atomic(directory / "run/checkpoints/step-00000012/trainer.json", "{");
+    EXPECT_THAT(error_of([&] { run(c); }),
+                HasSubstr("--from 8 goes back to the checkpoint before"));
+}
+
+TEST_F(TrainerTest, EvaluationCountsEachHeldOutTokenOnce) {
+    TrainConfig c = config("run");
+    c.train.rows = 7;
+    const auto b = bed(c);
+    Learner learner(b->config, b->model, *b->device);
+    learner.optimizer().set_master(first_weights(c, b->model).data());
+    const int64_t rows = b->validation.rows_per_epoch();
+    ASSERT_NE(rows % c.train.rows, 0); // the last batch is not a whole one
+    double nats = 0;
+    int64_t tokens = 0;
+    for (int64_t r = 0; r < rows; ++r) { // the same rows in another order of batches
+        ShardSource one(b->validation_shards, b->options(false), {0, 0, r});
+        TokenRows batch;
+        one.next(c.train.rows, batch);
+        std::fill(batch.targets.begin() + c.train.length, batch.targets.end(), -1);
+        nats += learner.loss_sum(batch);
+        for (const int32_t target : batch.targets) tokens += target >= 0;
+    }
+    const EvalResult all = evaluate(learner, b->validation, 0, c.train.rows);
+    EXPECT_EQ(all.tokens, tokens);
+    EXPECT_NEAR(all.loss, nats / static_cast<double>(tokens), 1e-6);
+    const double bytes = b->validation.bytes_per_token();
+    EXPECT_NEAR(all.bits_per_byte, all.loss / std::log(2.0) / bytes, 1e-12);
+    EXPECT_EQ(evaluate(learner, b->validation, 0, c.train.rows).loss, all.loss);
+}
+
+TEST(TrainingFlops, AreSixForEachWeightAndTheRecurrence) {
+    const Model model(testing::small_config("run").model);
+    double matrices = 24.0 * testing::kVocab; // the head, tied to the embedding
+    for (const Param& p : model.params().all())
+        if (p.name != "model.embed_tokens.weight" && p.shape.size() == 2)
+            matrices += static_cast<double>(p.size);
+    // Layer 0 has LRPE: its keys are twice as wide. 3 heads of 8.
+    const double recurrence = 12.0 * 24 * 8 * 2 + 12.0 * 24 * 8;
+    EXPECT_DOUBLE_EQ(training_flops_per_token(model), 6 * matrices + recurrence);
+}
+
+} // namespace
+} // namespace tnl
