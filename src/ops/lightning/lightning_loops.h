@@ -233,25 +233,21 @@ template <class S> inline void unpack_row(S* to, const float* from, int64_t n) {
 template <class S> class Ahead {
   public:
     Ahead(const LightningScan<S>& s, int64_t t, int64_t m)
-        : base_{s.out ? s.out + t * s.out_stride : nullptr, s.x + (t + m) * s.x_stride,
-                s.y + (t + m) * s.y_stride, s.z + (t + m) * s.z_stride},
-          stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride}, width_{s.out ? s.N : 0,
-                                                                            s.out ? s.K : 0,
-                                                                            s.given ? 0 : s.K,
-                                                                            s.given ? 0 : s.N},
-          rows_{m, smaller(kChunk, s.tokens - t - m)} {}
+        : base_{s.out, s.x, s.y, s.z}, stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride},
+          width_{s.out ? s.N : 0, s.out ? s.K : 0, s.given ? 0 : s.K, s.given ? 0 : s.N},
+          begin_{t, t + m}, end_{t + m, smaller(t + m + kChunk, s.tokens)} {}
     [[gnu::always_inline]] inline void next() {
-        const int64_t i = at_ & 3, r = at_ >> 2;
+        const int64_t i = at_ & 3, token = begin_[i != 0] + (at_ >> 2);
         ++at_;
-        if (r >= rows_[i != 0]) return;
-        const S* from = base_[i] + r * stride_[i];
+        if (token >= end_[i != 0] || width_[i] == 0) return;
+        const S* from = base_[i] + token * stride_[i];
         for (int64_t n = 0; n < width_[i]; n += 64 / static_cast<int64_t>(sizeof(S)))
             __builtin_prefetch(from + n, 0, 2);
     }
 
   private:
     const S* base_[4];
-    int64_t stride_[4], width_[4], rows_[2], at_ = 0;
+    int64_t stride_[4], width_[4], begin_[2], end_[2], at_ = 0;
 };
 
 // Where things lie in the workspace, in floats.
