@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import time
@@ -160,6 +161,25 @@ def test_back_to_an_earlier_checkpoint(data, whole, tmp_path):
     result = transnormer("train", "--run", run, "--from", 34)
     assert result.returncode == 2
     assert "has checkpoints of the steps 3, 6," in result.stderr
+
+
+def test_a_full_disk_ends_with_the_last_good_checkpoint(data, whole, tmp_path):
+    run = tmp_path / "run"
+    begin = arguments(run, data)
+    assert transnormer(*begin, "--dry-run").returncode == 0
+    assert not run.exists()
+    size = (whole / f"checkpoints/step-{STEPS:08}/optimizer.safetensors").stat().st_size
+    limit = (size // 2, resource.RLIM_INFINITY)
+    result = transnormer(*begin, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
+                                                                       limit))
+    assert result.returncode == 1
+    assert "step 3: the checkpoint could not be saved" in result.stderr
+    assert "optimizer.safetensors: cannot write" in result.stderr
+    assert "There is no checkpoint yet" in result.stderr
+    assert list((run / "checkpoints").iterdir()) == []
+    result = transnormer(*begin)  # room was made
+    assert result.returncode == 0, result.stderr
+    assert_same_end(run, whole)
 
 
 def test_two_at_once_are_refused(data, tmp_path):
