@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include "base/check.h"
+#include "base/nearest.h"
 #include "cli/commands.h"
 #include "cli/version.h"
 
@@ -31,6 +32,12 @@ void on_run(CLI::App* command, std::function<int()> run) {
     });
 }
 
+// The innermost command that was given.
+static const CLI::App* innermost(const CLI::App* app) {
+    while (!app->get_subcommands().empty()) app = app->get_subcommands().front();
+    return app;
+}
+
 // "transnormer tokenizer train": the program and the commands given.
 static std::string command_name(const CLI::App& app) {
     std::string name = app.get_name();
@@ -39,6 +46,25 @@ static std::string command_name(const CLI::App& app) {
         name += " " + at->get_name();
     }
     return name;
+}
+
+// What a ParseError means, naming the nearest command or option where one was mistyped.
+static std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
+    const CLI::App* command = innermost(&app);
+    const std::vector<std::string> rest = app.remaining(true);
+    if (rest.empty()) return error.what();
+    const bool option = rest.front().starts_with('-');
+    std::vector<std::string> valid;
+    if (option)
+        for (const CLI::Option* each : command->get_options())
+            for (const std::string& name : each->get_lnames()) valid.push_back("--" + name);
+    else
+        for (const CLI::App* each : command->get_subcommands([](const CLI::App*) { return true; }))
+            valid.push_back(each->get_name());
+    if (valid.empty()) return error.what();
+    const std::string written = rest.front().substr(0, rest.front().find('='));
+    return fmt::format("unknown {} '{}'; the nearest is {}", option ? "option" : "command", written,
+                       nearest(written, valid));
 }
 
 static int report(const CLI::App& app, const std::string& message, int code) {
@@ -57,7 +83,7 @@ int run_cli(int argc, const char* const* argv) {
         return e.get_exit_code();
     } catch (const CLI::ParseError& e) {
         if (e.get_exit_code() == 0) return app->exit(e);
-        return report(*app, e.what(), kUsage);
+        return report(*app, parse_message(*app, e), kUsage);
     } catch (const UsageError& e) {
         return report(*app, e.what(), kUsage);
     } catch (const std::bad_alloc&) {
