@@ -1,0 +1,207 @@
+// Lightning attention on the GPU against the token-by-token oracle in f64.
+#include "ops/cuda_testbed.h"
+
+namespace tnl::testing {
+namespace {
+
+struct Shape {
+    int64_t B, T, H, D, E;
+};
+
+struct Options {
+    bool states = true;
+    bool strided = false;
+    std::vector<int32_t> cu_seqlens; // empty: B sequences of T
+    float scale = 1;
+};
+
+Tensor slopes(Bed& bed, int64_t H) {
+    const double laws[] = {0.0, 4e-8, 0.84, 8.0, 0.1};
+    std::vector<double> s;
+    for (int64_t h = 0; h < H; ++h)
+        s.push_back(static_cast<double>(static_cast<float>(laws[h % 5])));
+    return bed.values({H}, bed.acc, s);
+}
+
+// [B,T,H,W], strided as a part of a wider projection would be.
+Tensor heads(Bed& bed, const Shape& s, int64_t width, bool strided, bool output = false) {
+    const Bed::Dims rows{s.B * s.T, s.H * width};
+    const int64_t gap = strided ? 3 * width + 1 : 0;
+    const Tensor flat = output ? bed.output(rows, gap) : bed.input(rows, 1, gap);
+    return flat.split_last(s.H, width).split_first(s.B, s.T);
+}
+
+int64_t sequences(const Shape& s, const Options& o) {
+    return o.cu_seqlens.empty() ? s.B : static_cast<int64_t>(o.cu_seqlens.size()) - 1;
+}
+
+Tensor offsets(const Options& o) { // host memory
+    if (o.cu_seqlens.empty()) return {};
+    return Tensor(const_cast<int32_t*>(o.cu_seqlens.data()), DType::i32,
+                  {static_cast<int64_t>(o.cu_seqlens.size())});
+}
+
+LightningShape shape_of(const Shape& s, const Options& o, DType dtype) {
+    return {s.B, s.T, s.H, s.D, s.E, sequences(s, o), dtype};
+}
+
+void forward(Bed& bed, const Shape& s, const Options& o) {
+    LightningForward call;
+    call.q = heads(bed, s, s.D, o.strided);
+    call.k = heads(bed, s, s.D, o.strided);
+    call.v = heads(bed, s, s.E, o.strided);
+    call.o = heads(bed, s, s.E, o.strided, true);
+    call.slopes = slopes(bed, s.H);
+    const Bed::Dims state{sequences(s, o), s.H, s.D, s.E};
+    if (o.states) {
+        call.state_in = bed.acc_input(state);
+        call.state_out = bed.acc_output(state);
+    }
+    call.cu_seqlens = offsets(o);
+    call.scale = o.scale;
+    call.workspace = bed.bytes(bed.kernels.lightning_workspace(shape_of(s, o, bed.dtype), false));
+    bed.kernels.lightning_forward(bed.stream(), call);
+    bed.keep("o", call.o);
+    if (!o.states) return;
+    bed.keep("state", call.state_out);
+    call.state_out = call.state_in;
+    bed.kernels.lightning_forward(bed.stream(), call);
+    bed.keep("state in place", call.state_out);
+}
+
+void backward(Bed& bed, const Shape& s, const Options& o) {
+    LightningBackward call;
+    call.q = heads(bed, s, s.D, o.strided);
+    call.k = heads(bed, s, s.D, o.strided);
+    call.v = heads(bed, s, s.E, o.strided);
+    call.dout = heads(bed, s, s.E, o.strided);
+    call.dq = heads(bed, s, s.D, o.strided, true);
+    call.dk = heads(bed, s, s.D, o.strided, true);
+    call.dv = heads(bed, s, s.E, o.strided, true);
+    call.slopes = slopes(bed, s.H);
+    const Bed::Dims state{sequences(s, o), s.H, s.D, s.E};
+    if (o.states) {
+        call.state_in = bed.acc_input(state);
+        call.dstate_out = bed.acc_input(state);
+        call.dstate_in = bed.acc_output(state);
+    }
+    call.cu_seqlens = offsets(o);
+    call.scale = o.scale;
+    call.workspace = bed.bytes(bed.kernels.lightning_workspace(shape_of(s, o, bed.dtype), true));
+    bed.kernels.lightning_backward(bed.stream(), call);
+    bed.keep("dq", call.dq);
+    bed.keep("dk", call.dk);
+    bed.keep("dv", call.dv);
+    if (o.states) bed.keep("dstate", call.dstate_in);
+}
+
+std::string name(const Shape& s, const Options& o) {
+    return fmt::format("B={} T={} H={} D={} E={} states={} strided={} packed={}", s.B, s.T, s.H,
+                       s.D, s.E, o.states, o.strided, o.cu_seqlens.size());
+}
+
+void both(const Shape& s, const Options& o) {
+    compare([&](Bed& bed) { forward(bed, s, o); }, "forward " + name(s, o));
+    compare([&](Bed& bed) { backward(bed, s, o); }, "backward " + name(s, o));
+}
+
+TEST(CudaLightning, Lengths) {
+    TNL_NEEDS_GPU();
+    for (int64_t T : {2, 31, 32, 33, 63, 64, 65, 200}) both({2, T, 5, 32, 32}, {});
+}
+
+TEST(CudaLightning, Widths) {
+    TNL_NEEDS_GPU();
+    const int64_t widths[][2] = {{1, 1},     {43, 43}, {64, 64},   {96, 96},  {17, 65},  {65, 17},
+                                 {128, 128}, {129, 7}, {256, 128}, {24, 256}, {255, 251}};
+    for (const auto& [D, E] : widths) both({1, 70, 3, D, E}, {});
+}
+
+TEST(CudaLightning, WithoutStatesStridedScaled) {
+    TNL_NEEDS_GPU();
+    Options o;
+    o.states = false;
+    o.scale = 0.125f;
+    both({2, 100, 2, 64, 48}, o);
+    o.strided = true;
+    both({2, 100, 2, 43, 64}, o);
+    o.states = true;
+    both({2, 100, 5, 40, 64}, o);
+}
+
+TEST(CudaLightning, PackedSequences) {
+    TNL_NEEDS_GPU();
+    Options o;
+    o.cu_seqlens = {0, 1, 1, 64, 129, 129, 230, 230};
+    both({1, 230, 3, 64, 64}, o);
+    o.strided = true;
+    o.scale = 0.5f;
+    both({1, 230, 2, 48, 40}, o);
+    o.states = false;
+    both({1, 230, 2, 48, 40}, o);
+    o.cu_seqlens = {0, 1};
+    both({1, 1, 2, 48, 40}, o);
+}
+
+TEST(CudaLightning, Long) {
+    TNL_NEEDS_GPU();
+    both({1, 913, 5, 64, 64}, {});
+}
+
+TEST(CudaLightning, Decode) {
+    TNL_NEEDS_GPU();
+    const int64_t widths[][2] = {{1, 1},     {43, 43}, {64, 64},  {128, 128},
+                                 {256, 128}, {17, 66}, {255, 250}};
+    for (const auto& [D, E] : widths)
+        for (bool states : {true, false}) {
+            Options o;
+            o.states = states;
+            o.scale = 0.5f;
+            o.strided = D == 64;
+            both({3, 1, 5, D, E}, o);
+        }
+}
+
+TEST(CudaLightning, NoTokensLeaveTheState) {
+    TNL_NEEDS_GPU();
+    Options o;
+    o.cu_seqlens = {0, 0, 0};
+    compare(
+        [&](Bed& bed) {
+            LightningForward call;
+            const Tensor none = bed.output({1, 0, 2, 8});
+            call.q = call.k = call.v = call.o = none;
+            call.slopes = slopes(bed, 2);
+            call.state_in = bed.acc_input({2, 2, 8, 8});
+            call.state_out = bed.acc_output({2, 2, 8, 8});
+            call.cu_seqlens = offsets(o);
+            call.workspace = bed.bytes(
+                bed.kernels.lightning_workspace(shape_of({1, 0, 2, 8, 8}, o, bed.dtype), false));
+            bed.kernels.lightning_forward(bed.stream(), call);
+            bed.keep("state", call.state_out);
+        },
+        "no tokens");
+}
+
+// A token is no use to those before it: bits of the first outputs do not depend on what follows.
+TEST(CudaLightning, Causal) {
+    TNL_NEEDS_GPU();
+    for (DType dtype : {DType::f32, DType::bf16}) {
+        const auto first = [&](int64_t T) {
+            Bed bed(*gpu(), *cuda_kernels(), dtype, dtype);
+            const Shape s{1, 128, 2, 64, 64};
+            LightningForward call;
+            call.q = heads(bed, s, s.D, false).slice(1, 0, T);
+            call.k = heads(bed, s, s.D, false).slice(1, 0, T);
+            call.v = heads(bed, s, s.E, false).slice(1, 0, T);
+            call.o = heads(bed, s, s.E, false, true).slice(1, 0, T);
+            call.slopes = slopes(bed, s.H);
+            bed.kernels.lightning_forward(bed.stream(), call);
+            return bed.get(call.o.slice(1, 0, 40));
+        };
+        EXPECT_EQ(first(40), first(128));
+    }
+}
+
+} // namespace
+} // namespace tnl::testing
