@@ -1,13 +1,13 @@
 // The page of everything a device must know: one table of functions per backend.
 //
-// Alphabet: B sequences, T tokens of one sequence, N = B*T rows, C model width, H heads, D key width
-// and E value width of a head, F feed-forward width, V vocabulary, S recurrent state [H,D,E].
+// Alphabet: B sequences, T tokens of one sequence, N = B*T rows, C model width, H heads, D key
+// width and E value width of a head, F feed-forward width, V vocabulary, S recurrent state [H,D,E].
 // Floating tensors ("float" below) are f64, f32 or bf16, all of one dtype in a call unless said
 // otherwise; sums run in f32 (f64 for f64) in an order fixed by shape and device (on the CPU also
 // by thread count), so results repeat bit for bit. "acc" is f64 when the call is f64, else f32.
-// Row tensors may have a row stride (views into a fused projection); the last dimension has stride 1.
-// An empty Tensor (null data) means "absent" where marked optional. Argument order: stream, outputs,
-// inputs, scalars. All throw tnl::Error on a shape or dtype that does not fit.
+// Row tensors may have a row stride (views into a fused projection); the last dimension has
+// stride 1. An empty Tensor (null data) means "absent" where marked optional. Argument order:
+// stream, outputs, inputs, scalars. All throw tnl::Error on a shape or dtype that does not fit.
 #pragma once
 
 #include "ops/lightning/lightning.h"
@@ -16,7 +16,17 @@
 namespace tnl {
 
 enum class Activation {
-    identity, silu, relu, leaky_relu, gelu, elu, one_plus_elu, two_plus_elu, sigmoid, exp, sine
+    identity,
+    silu,
+    relu,
+    leaky_relu,
+    gelu,
+    elu,
+    one_plus_elu,
+    two_plus_elu,
+    sigmoid,
+    exp,
+    sine
 };
 Activation activation_from_name(std::string_view name); // the names of the released utils; throws
 std::string_view name_of(Activation activation);
@@ -30,8 +40,8 @@ struct NormWeights {
 
 struct AdamW {
     float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
-    float gradient_scale = 1;  // g is multiplied by this first (mean over micro-steps, clipping)
-    int64_t step = 1;          // 1-based, for the bias correction
+    float gradient_scale = 1; // g is multiplied by this first (mean over micro-steps, clipping)
+    int64_t step = 1;         // 1-based, for the bias correction
 };
 
 struct Kernels {
@@ -65,8 +75,8 @@ struct Kernels {
                           Tensor stats, NormKind kind, NormWeights weights, bool accumulate);
 
     // ---- activations and gates ----
-    // y = act(x), any equal shapes of rank 2 or 3; y may alias x. exp subtracts the maximum over the
-    // last dimension (the released utils), through which no gradient flows.
+    // y = act(x), any equal shapes of rank 2 or 3; y may alias x. exp subtracts the maximum over
+    // the last dimension (the released utils), through which no gradient flows.
     void (*act_forward)(Stream&, Tensor y, Tensor x, Activation act);
     // dx = act'(x) dy; dx may alias dy
     void (*act_backward)(Stream&, Tensor dx, Tensor dy, Tensor x, Activation act);

@@ -61,6 +61,13 @@ inline void check_dtype(const Tensor& t, DType wanted, const char* what) {
     TNL_CHECK(t.dtype == wanted, "{} is {}, wanted {}", what, name_of(t.dtype), name_of(wanted));
 }
 
+// dispatch_float without f64, which the vectorised kernels leave to the oracle.
+template <class F> void dispatch_f32_bf16(DType dtype, F&& f) {
+    if (dtype == DType::f32) return f.template operator()<float>();
+    if (dtype == DType::bf16) return f.template operator()<bf16>();
+    fail("dtype {} is not supported here, wanted f64, f32 or bf16", name_of(dtype));
+}
+
 // A contiguous vector of n elements of type T, or null where absent.
 template <class T> T* vector_of(const Tensor& t, int64_t n, const char* what) {
     if (!t) return nullptr;

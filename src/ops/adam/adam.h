@@ -8,6 +8,9 @@ namespace tnl {
 namespace oracle {
 void adamw(Stream&, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor g, const AdamW&);
 } // namespace oracle
+namespace fast {
+void adamw(Stream&, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor g, const AdamW&);
+} // namespace fast
 
 // The formula's constants of one step, made in double.
 //   g' = gradient_scale g;  m = beta1 m + (1 - beta1) g';  v = beta2 v + (1 - beta2) g'^2

@@ -1,5 +1,5 @@
-// Lightning Attention (2405.17381, 2401.04658): causal linear attention with a fixed decay per head,
-// in time linear in T and memory independent of T.
+// Lightning Attention (2405.17381, 2401.04658): causal linear attention with a fixed decay per
+// head, in time linear in T and memory independent of T.
 //
 //   S_t = lambda S_{t-1} + k_t^T v_t        o_t = scale * q_t S_t        lambda = exp(-slope_h)
 //
@@ -38,15 +38,15 @@ struct LightningForward {
     Tensor state_in;   // [sequences,H,D,E] acc, optional (zero)
     Tensor cu_seqlens; // i32, optional, host memory
     float scale = 1;
-    Tensor workspace;  // u8, lightning_workspace() bytes, device memory
+    Tensor workspace; // u8, lightning_workspace() bytes, device memory
 };
 
 struct LightningBackward {
-    Tensor dq, dk, dv;  // outputs, shaped as q, k, v (written, not added to)
-    Tensor dstate_in;   // [sequences,H,D,E] acc, optional out
+    Tensor dq, dk, dv; // outputs, shaped as q, k, v (written, not added to)
+    Tensor dstate_in;  // [sequences,H,D,E] acc, optional out
     Tensor q, k, v, slopes, state_in, cu_seqlens; // as in forward
-    Tensor dout;        // [B,T,H,E]
-    Tensor dstate_out;  // [sequences,H,D,E] acc, optional (zero)
+    Tensor dout;                                  // [B,T,H,E]
+    Tensor dstate_out;                            // [sequences,H,D,E] acc, optional (zero)
     float scale = 1;
     Tensor workspace;
 };

@@ -214,7 +214,8 @@ __device__ void publish_decayed(const Bf16* c, Bf16* high, Bf16* low, const floa
 }
 
 template <int kKeys>
-__global__ void __launch_bounds__(kThreads) scan_kernel(const ScanArguments<Bf16> p) {
+__global__ void __launch_bounds__(kThreads, kKeys <= 128 ? 2 : 1)
+    scan_kernel(const ScanArguments<Bf16> p) {
     constexpr MmaShared kShared(kKeys);
     extern __shared__ __align__(16) unsigned char shared_bytes[];
     Bf16* const shared = reinterpret_cast<Bf16*>(shared_bytes);

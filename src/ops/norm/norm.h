@@ -11,6 +11,12 @@ void norm_forward(Stream&, Tensor h, Tensor y, Tensor stats, Tensor x, Tensor de
 void norm_backward(Stream&, Tensor dx, NormWeights dweights, Tensor dy, Tensor x, Tensor stats,
                    NormKind kind, NormWeights weights, bool accumulate);
 } // namespace oracle
+namespace fast {
+void norm_forward(Stream&, Tensor h, Tensor y, Tensor stats, Tensor x, Tensor delta, NormKind kind,
+                  NormWeights weights, float eps);
+void norm_backward(Stream&, Tensor dx, NormWeights dweights, Tensor dy, Tensor x, Tensor stats,
+                   NormKind kind, NormWeights weights, bool accumulate);
+} // namespace fast
 
 // Shapes of both directions, for both implementations.
 void check_norm_forward(const Tensor& h, const Tensor& y, const Tensor& stats, const Tensor& x,

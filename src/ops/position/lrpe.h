@@ -1,9 +1,9 @@
 // The angle of LRPE-d, one definition for every backend.
 //
 // The released code forms theta * position in f32, which rounds the angle by up to p * 6e-8 rad. To
-// meet its recorded outputs the product is rounded likewise below 2^16 positions; beyond, where that
-// rounding would exceed 4e-3 rad and spoil the relative encoding, it is kept in f64. The encoding is
-// relative: positions may count from any origin.
+// meet its recorded outputs the product is rounded likewise below 2^16 positions; beyond, where
+// that rounding would exceed 4e-3 rad and spoil the relative encoding, it is kept in f64. The
+// encoding is relative: positions may count from any origin.
 #pragma once
 
 #include "base/rng.h"

@@ -12,6 +12,11 @@ void lrpe_forward(Stream&, Tensor y, Tensor x, Tensor theta, Tensor positions);
 void lrpe_backward(Stream&, Tensor dx, Tensor dtheta, Tensor dy, Tensor x, Tensor theta,
                    Tensor positions);
 } // namespace oracle
+namespace fast {
+void lrpe_forward(Stream&, Tensor y, Tensor x, Tensor theta, Tensor positions);
+void lrpe_backward(Stream&, Tensor dx, Tensor dtheta, Tensor dy, Tensor x, Tensor theta,
+                   Tensor positions);
+} // namespace fast
 
 // Throws unless doubled [N,H,2D], x [N,H,D], theta [H,D] and positions [N] i32 fit.
 void check_lrpe(const Tensor& doubled, const Tensor& x, const Tensor& theta,
