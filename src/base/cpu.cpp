@@ -29,8 +29,8 @@ CpuFeatures read_features() {
     if (isa == "avx2") return f;
     f.avx2 = false;
     if (isa == "baseline") return f;
-    throw UsageError(fmt::format(
-        "TNL_ISA is '{}', wanted baseline, avx2, avx512 or avx512_bf16", isa));
+    throw UsageError(
+        fmt::format("TNL_ISA is '{}', wanted baseline, avx2, avx512 or avx512_bf16", isa));
 }
 
 } // namespace

@@ -21,8 +21,7 @@ class ThreadPool {
 
     // Calls f(rank) once on every thread, rank 0 on the caller; returns when all are done. An
     // exception of any rank is rethrown (the lowest rank's). Nested calls run serially.
-    template <class F>
-    void run(F&& f) {
+    template <class F> void run(F&& f) {
         using Fn = std::remove_reference_t<F>;
         run_erased([](void* context, int rank) { (*static_cast<Fn*>(context))(rank); },
                    const_cast<void*>(static_cast<const void*>(std::addressof(f))));
@@ -30,8 +29,7 @@ class ThreadPool {
 
     // Splits [0, n) into at most size() contiguous ranges of at least `grain` and calls
     // f(begin, end) for each. Small n runs on the caller alone.
-    template <class F>
-    void parallel_for(int64_t n, int64_t grain, F&& f) {
+    template <class F> void parallel_for(int64_t n, int64_t grain, F&& f) {
         if (n <= 0) return;
         const int64_t wanted = (n + grain - 1) / grain;
         const int parts = static_cast<int>(wanted < size_ ? wanted : size_);

@@ -31,9 +31,9 @@ struct ModelConfig {
     int64_t decoder_embed_dim = 1024;
     int64_t decoder_layers = 24;
     int64_t decoder_attention_heads = 8;
-    int64_t hidden_dim = 1024;      // width of q, k, v and the gate, all heads together
-    int64_t glu_dim = 2816;         // -1: decoder_embed_dim
-    int64_t gate_dim = 0;           // > 0: TNL3's low-rank gate of this rank; 0: full rank, in qkvu
+    int64_t hidden_dim = 1024; // width of q, k, v and the gate, all heads together
+    int64_t glu_dim = 2816;    // -1: decoder_embed_dim
+    int64_t gate_dim = 0;      // > 0: TNL3's low-rank gate of this rank; 0: full rank, in qkvu
     bool no_scale_embedding = false; // false: embeddings are multiplied by sqrt(decoder_embed_dim)
     bool add_bos_token = false;
     bool bias = false;
@@ -43,12 +43,12 @@ struct ModelConfig {
     std::vector<int64_t> linear_use_lrpe_list; // 1 where a layer uses LRPE; empty: [1,0,0,...]
     double init_std = 0.02;
     int64_t pad_token_id = 0, bos_token_id = 1, eos_token_id = 2; // -1: none (null in the file)
-    int64_t model_max_length = 0;   // informative; 0 = none. State and speed do not depend on it
+    int64_t model_max_length = 0; // informative; 0 = none. State and speed do not depend on it
     std::string torch_dtype = "bfloat16"; // dtype of the stored weights
 
     // Choices the papers ablate. Defaults are the released behaviour of the variant.
     DecayLaw decay_law = DecayLaw::alibi;
-    bool decay_temperature = true;  // the layer factor of the decay law (2405.17381 table 6)
+    bool decay_temperature = true;      // the layer factor of the decay law (2405.17381 table 6)
     std::string value_act_fun = "auto"; // auto: none for TransNormerLLM, linear_act_fun for TNL3
     std::string gate_act_fun = "auto";  // auto: none for TransNormerLLM, sigmoid for TNL3
     std::string glu_act_fun = "none";   // activation inside the gated linear unit
@@ -87,17 +87,16 @@ struct ModelConfig {
 ModelConfig model_preset(const std::string& name);
 std::vector<std::string> model_preset_names();
 
-// Reads a released or own config.json. Unknown keys are kept out (Hugging Face adds its own); absent
-// ones take the released class's default. LRPE: without linear_use_lrpe_list, layer 0 alone has it
-// (every release); an empty list, there, means that no layer has it, unless the scalar
+// Reads a released or own config.json. Unknown keys are kept out (Hugging Face adds its own);
+// absent ones take the released class's default. LRPE: without linear_use_lrpe_list, layer 0 alone
+// has it (every release); an empty list, there, means that no layer has it, unless the scalar
 // linear_use_lrpe, which the released code then falls back to, says that all have.
 ModelConfig read_model_config(const std::filesystem::path& path);
 // The same of text; `name` stands for the file in errors.
 ModelConfig parse_model_config(std::string_view json, const std::string& name);
 std::string model_config_json(const ModelConfig& config); // with model_type, architectures
 
-template <class Visitor>
-void ModelConfig::fields(Visitor&& visit) {
+template <class Visitor> void ModelConfig::fields(Visitor&& visit) {
     visit("vocab_size", vocab_size, "number of tokens");
     visit("decoder_embed_dim", decoder_embed_dim, "model width C");
     visit("decoder_layers", decoder_layers, "layers L");

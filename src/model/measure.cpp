@@ -60,8 +60,7 @@ ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dt
 }
 
 ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                        int64_t sequences, int64_t head_chunk, bool value_mask,
-                        bool carry_states) {
+                        int64_t sequences, int64_t head_chunk, bool value_mask, bool carry_states) {
     ArenaSizes sizes{Arena::measuring("activations"), Arena::measuring("scratch")};
     const Kernels none = dry_kernels(kernels);
     Stream stream;

@@ -15,20 +15,21 @@ struct Param {
     std::string name; // the released checkpoint's name, e.g. model.layers.3.channel_mixer.l1.weight
     std::vector<int64_t> shape;
     Init init = Init::normal;
-    bool decay = true; // weight decay applies (matrices only)
+    bool decay = true;  // weight decay applies (matrices only)
     int64_t offset = 0; // first element in the flat buffer
     int64_t size = 0;
 };
 
 class ParamTable {
   public:
-    // Appends a parameter and returns its index. With `adjacent` it follows the previous one without
-    // alignment padding, so that both can be used as one matrix (l1 and l2 of the gated unit).
+    // Appends a parameter and returns its index. With `adjacent` it follows the previous one
+    // without alignment padding, so that both can be used as one matrix (l1 and l2 of the gated
+    // unit).
     int add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent = false);
 
     const std::vector<Param>& all() const { return params_; }
     const Param& operator[](int index) const { return params_[static_cast<size_t>(index)]; }
-    int find(const std::string& name) const; // -1 if absent
+    int find(const std::string& name) const;         // -1 if absent
     int64_t flat_size() const { return flat_size_; } // elements, padding included
     int64_t parameter_count() const;
 

@@ -35,9 +35,12 @@ Tensor Arena::tensor(DType dtype, std::initializer_list<int64_t> dims, const cha
 
 Tensor Arena::like(const Tensor& other, const char* name) {
     switch (other.rank) {
-    case 1: return tensor(other.dtype, {other.shape[0]}, name);
-    case 2: return tensor(other.dtype, {other.shape[0], other.shape[1]}, name);
-    case 3: return tensor(other.dtype, {other.shape[0], other.shape[1], other.shape[2]}, name);
+    case 1:
+        return tensor(other.dtype, {other.shape[0]}, name);
+    case 2:
+        return tensor(other.dtype, {other.shape[0], other.shape[1]}, name);
+    case 3:
+        return tensor(other.dtype, {other.shape[0], other.shape[1], other.shape[2]}, name);
     default:
         return tensor(other.dtype, {other.shape[0], other.shape[1], other.shape[2], other.shape[3]},
                       name);

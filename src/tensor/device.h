@@ -7,8 +7,8 @@
 
 #include <cstddef>
 #include <memory>
-#include <utility>
 #include <string>
+#include <utility>
 
 namespace tnl {
 
@@ -26,16 +26,16 @@ class Device {
   public:
     virtual ~Device() = default;
     virtual DeviceKind kind() const = 0;
-    virtual std::string name() const = 0;                // e.g. "AMD EPYC, 2 threads, avx2"
+    virtual std::string name() const = 0; // e.g. "AMD EPYC, 2 threads, avx2"
     virtual Stream& stream() = 0;
-    virtual void* allocate(size_t bytes) = 0;            // 256-byte aligned; throws with sizes
+    virtual void* allocate(size_t bytes) = 0; // 256-byte aligned; throws with sizes
     virtual void release(void* memory) noexcept = 0;
-    virtual void upload(void* device, const void* host, size_t bytes) = 0;  // in stream order
+    virtual void upload(void* device, const void* host, size_t bytes) = 0;   // in stream order
     virtual void download(void* host, const void* device, size_t bytes) = 0; // waits
-    virtual void copy(void* to, const void* from, size_t bytes) = 0; // device to device
+    virtual void copy(void* to, const void* from, size_t bytes) = 0;         // device to device
     virtual void zero(void* memory, size_t bytes) = 0;
     virtual void synchronize() = 0;
-    virtual size_t memory_total() const = 0;             // bytes
+    virtual size_t memory_total() const = 0; // bytes
     virtual size_t memory_free() const = 0;
 };
 

@@ -40,7 +40,9 @@ class CpuDevice final : public Device {
         return memory;
     }
     void release(void* memory) noexcept override { std::free(memory); }
-    void upload(void* device, const void* host, size_t bytes) override { copy(device, host, bytes); }
+    void upload(void* device, const void* host, size_t bytes) override {
+        copy(device, host, bytes);
+    }
     void download(void* host, const void* device, size_t bytes) override {
         copy(host, device, bytes);
     }
@@ -91,8 +93,7 @@ Buffer& Buffer::operator=(Buffer&& other) noexcept {
 }
 
 OwnedTensor::OwnedTensor(Device& device, DType dtype_, const int64_t* dims, int rank_)
-    : Tensor(nullptr, dtype_, dims, rank_),
-      buffer_(device, static_cast<size_t>(Tensor::bytes())) {
+    : Tensor(nullptr, dtype_, dims, rank_), buffer_(device, static_cast<size_t>(Tensor::bytes())) {
     data = buffer_.data();
 }
 OwnedTensor::OwnedTensor(Device& device, DType dtype_, std::initializer_list<int64_t> dims)

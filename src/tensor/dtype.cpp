@@ -4,14 +4,22 @@ namespace tnl {
 
 std::string_view name_of(DType dtype) {
     switch (dtype) {
-    case DType::f64: return "f64";
-    case DType::f32: return "f32";
-    case DType::bf16: return "bf16";
-    case DType::f16: return "f16";
-    case DType::i64: return "i64";
-    case DType::i32: return "i32";
-    case DType::u16: return "u16";
-    case DType::u8: return "u8";
+    case DType::f64:
+        return "f64";
+    case DType::f32:
+        return "f32";
+    case DType::bf16:
+        return "bf16";
+    case DType::f16:
+        return "f16";
+    case DType::i64:
+        return "i64";
+    case DType::i32:
+        return "i32";
+    case DType::u16:
+        return "u16";
+    case DType::u8:
+        return "u8";
     }
     return "?";
 }

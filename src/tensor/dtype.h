@@ -16,13 +16,17 @@ enum class DType : uint8_t { f64, f32, bf16, f16, i64, i32, u16, u8 };
 constexpr int64_t size_of(DType dtype) {
     switch (dtype) {
     case DType::f64:
-    case DType::i64: return 8;
+    case DType::i64:
+        return 8;
     case DType::f32:
-    case DType::i32: return 4;
+    case DType::i32:
+        return 4;
     case DType::bf16:
     case DType::f16:
-    case DType::u16: return 2;
-    case DType::u8: return 1;
+    case DType::u16:
+        return 2;
+    case DType::u8:
+        return 1;
     }
     return 0;
 }
@@ -30,8 +34,8 @@ constexpr bool is_float(DType dtype) {
     return dtype == DType::f64 || dtype == DType::f32 || dtype == DType::bf16 ||
            dtype == DType::f16;
 }
-std::string_view name_of(DType dtype);          // "f32", "bf16", ...
-DType dtype_from_name(std::string_view name);   // accepts "float32", "f32", "bfloat16", ...; throws
+std::string_view name_of(DType dtype);        // "f32", "bf16", ...
+DType dtype_from_name(std::string_view name); // accepts "float32", "f32", "bfloat16", ...; throws
 
 // bfloat16: the upper half of an f32, rounded to nearest even. NaN stays NaN.
 struct bf16 {
@@ -68,7 +72,8 @@ struct f16 {
     explicit f16(double value) : f16(static_cast<float>(value)) {}
     operator float() const {
         const uint32_t sign = (bits & 0x8000u) << 16, rest = bits & 0x7fffu;
-        if (rest >= 0x7c00u) return std::bit_cast<float>(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
+        if (rest >= 0x7c00u)
+            return std::bit_cast<float>(sign | 0x7f800000u | (rest & 0x3ffu) << 13);
         if (rest >= 0x400u) return std::bit_cast<float>(sign | ((rest << 13) + 0x38000000u));
         const float small = static_cast<float>(rest) * 0x1p-24f;
         return sign ? -small : small;
@@ -76,8 +81,7 @@ struct f16 {
 };
 
 // The type sums are kept in: f64 for f64, f32 for the rest.
-template <class T>
-using Accumulator = std::conditional_t<std::is_same_v<T, double>, double, float>;
+template <class T> using Accumulator = std::conditional_t<std::is_same_v<T, double>, double, float>;
 
 template <class T> constexpr DType dtype_of();
 template <> constexpr DType dtype_of<double>() { return DType::f64; }
@@ -90,13 +94,16 @@ template <> constexpr DType dtype_of<uint16_t>() { return DType::u16; }
 template <> constexpr DType dtype_of<uint8_t>() { return DType::u8; }
 
 // Calls f.template operator()<T>() with T = double, float or bf16.
-template <class F>
-decltype(auto) dispatch_float(DType dtype, F&& f) {
+template <class F> decltype(auto) dispatch_float(DType dtype, F&& f) {
     switch (dtype) {
-    case DType::f64: return f.template operator()<double>();
-    case DType::f32: return f.template operator()<float>();
-    case DType::bf16: return f.template operator()<bf16>();
-    default: fail("dtype {} is not supported here, wanted f64, f32 or bf16", name_of(dtype));
+    case DType::f64:
+        return f.template operator()<double>();
+    case DType::f32:
+        return f.template operator()<float>();
+    case DType::bf16:
+        return f.template operator()<bf16>();
+    default:
+        fail("dtype {} is not supported here, wanted f64, f32 or bf16", name_of(dtype));
     }
 }
 

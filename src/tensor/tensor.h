@@ -29,8 +29,7 @@ struct Tensor {
     bool contiguous() const;
 
     // The shape as R numbers; throws naming `what` if the rank differs.
-    template <int R>
-    std::array<int64_t, R> dims(const char* what = "tensor") const {
+    template <int R> std::array<int64_t, R> dims(const char* what = "tensor") const {
         TNL_CHECK(rank == R, "{} has shape {}, wanted rank {}", what, shape_string(), R);
         std::array<int64_t, R> out{};
         for (int i = 0; i < R; ++i) out[static_cast<size_t>(i)] = shape[static_cast<size_t>(i)];
@@ -54,8 +53,7 @@ struct Tensor {
     Tensor matrix() const;
     int64_t row_stride() const { return stride[static_cast<size_t>(rank - 2)]; }
 
-    template <class T>
-    T* as() const {
+    template <class T> T* as() const {
         TNL_CHECK(dtype == dtype_of<T>(), "tensor is {}, wanted {}", name_of(dtype),
                   name_of(dtype_of<T>()));
         return static_cast<T*>(data);
