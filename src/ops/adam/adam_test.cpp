@@ -75,7 +75,8 @@ TEST(AdamW, ZeroGradientOnlyDecays) {
     const OwnedTensor v = bed.zeros(DType::f32, {33}), g = bed.zeros(DType::f32, {33});
     const OwnedTensor before = converted(*bed.device, w, DType::f32);
     cpu_kernels().adamw(bed.stream(), w, w, m, v, g, {.lr = 0.5f, .weight_decay = 0.5f});
-    for (int64_t i = 0; i < 33; ++i) EXPECT_EQ(value_at(w, i), 0.75 * value_at(before, i));
+    for (int64_t i = 0; i < 33; ++i)
+        EXPECT_EQ(value_at(w, i), static_cast<float>(0.75 * value_at(before, i)));
 }
 
 } // namespace

@@ -101,7 +101,8 @@ void compare_norms(NormKind kind, int64_t N, int64_t C) {
 TEST_P(EachNorm, FastMatchesOracle) {
     compare_norms(GetParam(), 150, 261);
     compare_norms(GetParam(), 3, 5000);
-    compare_norms(GetParam(), 1, 1);
+    // Of one element, the gradient is a difference of equal numbers: no relative error to speak of.
+    compare_norms(GetParam(), 2, 7);
 }
 
 TEST_P(EachNorm, SumMayBeInPlaceAndBackwardMayOverwriteDy) {
