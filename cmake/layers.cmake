@@ -2,7 +2,8 @@
 # of ARCHITECTURE.md. Files named *_test.cpp make the test program NAME_test, *_bench.cpp the
 # benchmark program NAME_bench. *_avx2.cpp and *_avx512.cpp are compiled for those instructions and
 # chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to run on a machine
-# with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only. X_fuzz.cpp is the libFuzzer program
+# with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only, *_sm90.cu for compute capability 9.0
+# with its own instructions (sm_90a). X_fuzz.cpp is the libFuzzer program
 # fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
@@ -49,6 +50,16 @@ function(tnl_layer NAME)
   if(TNL_CUDA)
     list(FILTER SOURCES EXCLUDE REGEX "no_cuda\\.cpp$")
     file(GLOB_RECURSE CUDA_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cu)
+    set(SM90_SOURCES ${CUDA_SOURCES})
+    list(FILTER SM90_SOURCES INCLUDE REGEX "_sm90\\.cu$")
+    list(FILTER CUDA_SOURCES EXCLUDE REGEX "_sm90\\.cu$")
+    if(SM90_SOURCES)
+      add_library(tnl_${NAME}_sm90 OBJECT ${SM90_SOURCES})
+      set_target_properties(tnl_${NAME}_sm90 PROPERTIES CUDA_ARCHITECTURES 90a-real)
+      target_include_directories(tnl_${NAME}_sm90 PRIVATE ${CMAKE_CURRENT_SOURCE_DIR})
+      target_link_libraries(tnl_${NAME}_sm90 PRIVATE ${ARGN})
+      list(APPEND SOURCES $<TARGET_OBJECTS:tnl_${NAME}_sm90>)
+    endif()
     list(APPEND SOURCES ${CUDA_SOURCES})
   else()
     list(FILTER SOURCES EXCLUDE REGEX "[a-z]*_cuda\\.cpp$" )

@@ -1,4 +1,5 @@
 #include "ops/entries_cuda.h"
+#include "ops/lightning/lightning_sm90.h"
 #include "ops/lightning/scan_cuda.h"
 #include "tensor/device_cuda.h"
 
@@ -85,8 +86,31 @@ void scan_any(const CudaStream& stream, const Common& common, const Request& r, 
     dispatch_float(common.shape.dtype, [&]<class T>() { scan<T>(stream, common, r, decode); });
 }
 
-size_t boundaries_bytes(int64_t sequences) {
-    return static_cast<size_t>(sequences + 1) * sizeof(int32_t);
+// The workspace: cu_seqlens, then the states between segments.
+size_t boundaries_bytes(const LightningShape& shape) {
+    if (shape.B != 1) return 0;
+    return (static_cast<size_t>(shape.sequences + 1) * sizeof(int32_t) + 255) / 256 * 256;
+}
+float* states_of(const LightningShape& shape, const Tensor& workspace, size_t bytes) {
+    if (bytes == 0) return nullptr;
+    const size_t begin = boundaries_bytes(shape), end = begin + bytes;
+    TNL_CHECK(workspace.data && static_cast<size_t>(workspace.bytes()) >= end,
+              "lightning attention: workspace of {} bytes, wanted {}",
+              workspace.data ? workspace.bytes() : 0, end);
+    return reinterpret_cast<float*>(static_cast<char*>(workspace.data) + begin);
+}
+
+// The GPU of this thread, for calls that have no stream yet.
+ScanTarget current_target() {
+    int device = 0, major = 0, minor = 0, count = 0;
+    check_cuda(cudaGetDevice(&device), "cudaGetDevice");
+    const auto ask = [&](int& value, cudaDeviceAttr attribute) {
+        check_cuda(cudaDeviceGetAttribute(&value, attribute, device), "cudaDeviceGetAttribute");
+    };
+    ask(major, cudaDevAttrComputeCapabilityMajor);
+    ask(minor, cudaDevAttrComputeCapabilityMinor);
+    ask(count, cudaDevAttrMultiProcessorCount);
+    return {major * 10 + minor, count, true};
 }
 
 Common common_of(CudaStream& stream, const LightningShape& shape, const Tensor& slopes,
@@ -95,7 +119,7 @@ Common common_of(CudaStream& stream, const LightningShape& shape, const Tensor& 
     TNL_CHECK(shape.T < (int64_t{1} << 31) - 64, "lightning attention: {} tokens", shape.T);
     Common common{shape, slopes};
     if (!cu_seqlens.data) return common;
-    const size_t bytes = boundaries_bytes(shape.sequences);
+    const auto bytes = static_cast<size_t>(shape.sequences + 1) * sizeof(int32_t);
     TNL_CHECK(workspace.data && static_cast<size_t>(workspace.bytes()) >= bytes,
               "lightning attention: workspace of {} bytes, wanted {}",
               workspace.data ? workspace.bytes() : 0, bytes);
@@ -109,14 +133,21 @@ Common common_of(CudaStream& stream, const LightningShape& shape, const Tensor& 
 
 } // namespace
 
-size_t lightning_workspace(const LightningShape& shape, bool) {
-    return shape.B == 1 ? boundaries_bytes(shape.sequences) : 0;
+size_t lightning_workspace(const LightningShape& shape, bool backward) {
+    // As if the copy engine served: which it may not, once the tensors are known.
+    const ScanPlan plan = plan_scan_sm90(shape, backward ? 3 : 1, current_target());
+    return boundaries_bytes(shape) + sm90_state_bytes(shape, plan, backward);
 }
 
 void lightning_forward(Stream& s, const LightningForward& call) {
     const LightningShape shape = check(call);
     CudaStream& stream = cuda_of(s);
     const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.workspace);
+    const bool one_token = shape.T == 1 && !call.cu_seqlens.data;
+    const ScanPlan plan = plan_scan_sm90(shape, 1, scan_target(stream, call));
+    if (plan.kernel == ScanKernel::sm90 && !one_token)
+        return sm90_forward(stream, plan, shape, call, common.cu_seqlens,
+                            states_of(shape, call.workspace, sm90_state_bytes(shape, plan, false)));
     Request o;
     o.a = call.q;
     o.b = call.k;
@@ -127,13 +158,17 @@ void lightning_forward(Stream& s, const LightningForward& call) {
     o.out_scale = call.scale;
     const bool rows_of_state = (!call.state_in.data || call.state_in.stride[3] == 1) &&
                                (!call.state_out.data || call.state_out.stride[3] == 1);
-    scan_any(stream, common, o, shape.T == 1 && !call.cu_seqlens.data && rows_of_state);
+    scan_any(stream, common, o, one_token && rows_of_state);
 }
 
 void lightning_backward(Stream& s, const LightningBackward& call) {
     const LightningShape shape = check(call);
     CudaStream& stream = cuda_of(s);
     const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.workspace);
+    const ScanPlan plan = plan_scan_sm90(shape, 3, scan_target(stream, call));
+    if (plan.kernel == ScanKernel::sm90)
+        return sm90_backward(stream, plan, shape, call, common.cu_seqlens,
+                             states_of(shape, call.workspace, sm90_state_bytes(shape, plan, true)));
     Request dq;
     dq.a = call.dout;
     dq.b = call.v;

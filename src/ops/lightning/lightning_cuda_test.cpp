@@ -141,6 +141,36 @@ TEST(CudaLightning, PackedSequences) {
     both({1, 230, 2, 48, 40}, o);
     o.cu_seqlens = {0, 1};
     both({1, 1, 2, 48, 40}, o);
+    // The tokens of the next sequence, infinite ones too, are none of ours.
+    o.states = true;
+    o.cu_seqlens = {0, 37, 100, 230};
+    both({1, 230, 3, 128, 128}, o);
+}
+
+// Lengths about the chunk of 64, in the layout of the released models.
+TEST(CudaLightning, WideHeads) {
+    TNL_NEEDS_GPU();
+    for (int64_t T : {1, 2, 63, 64, 65, 127, 128, 129, 200, 300}) both({2, T, 5, 128, 128}, {});
+    Options o;
+    o.scale = 0.125f;
+    for (int64_t D : {16, 64, 96, 104, 128})
+        for (int64_t E : {16, 64, 96, 104, 128}) both({2, 150, 2, D, E}, o);
+    o.states = false;
+    both({3, 300, 4, 128, 128}, o);
+}
+
+// Few heads and many tokens: sequences are walked in segments.
+TEST(CudaLightning, Segments) {
+    TNL_NEEDS_GPU();
+    both({1, 4096, 5, 128, 128}, {});
+    both({1, 2061, 2, 64, 64}, {});
+    both({2, 3001, 2, 32, 128}, {});
+    Options o;
+    o.scale = 0.5f;
+    o.cu_seqlens = {0, 1, 1, 64, 3129, 3129, 3230, 6000};
+    both({1, 6000, 2, 64, 64}, o);
+    o.states = false;
+    both({1, 6000, 1, 128, 96}, o);
 }
 
 TEST(CudaLightning, Long) {

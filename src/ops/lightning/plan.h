@@ -12,16 +12,17 @@
 #pragma once
 
 #include "base/rng.h" // TNL_HOST_DEVICE
-#include "tensor/dtype.h"
+#include "ops/lightning/lightning.h"
 
 #include <cstddef>
+#include <string>
 
 namespace tnl {
 
 constexpr int64_t kMaxHeadWidth = 256;
 constexpr size_t kMaxSharedMemory = 227 * 1024; // of one block on compute 9.0
 
-enum class ScanKernel { tensor_cores, plain, decode };
+enum class ScanKernel { sm90, tensor_cores, plain, decode };
 
 struct ScanPlan {
     ScanKernel kernel = ScanKernel::plain;
@@ -30,12 +31,29 @@ struct ScanPlan {
     int tile = 0;      // columns of a block
     int threads = 0;
     size_t shared = 0;              // dynamic shared memory, bytes
-    int64_t grid_x = 0, grid_y = 0; // (sequence, head) pairs; tiles
+    int64_t grid_x = 0, grid_y = 0; // (sequence, head) pairs; tiles. sm90: blocks; 1
+    int segments = 1;               // of a sequence, sm90 only
 };
 
 // Throws if a width is above kMaxHeadWidth. decode: one token a sequence, forward.
 ScanPlan plan_scan(int64_t sequences, int64_t heads, int64_t K, int64_t N, DType dtype,
                    bool decode);
+
+// What a GPU and the layout of a call's tensors allow.
+struct ScanTarget {
+    int compute = 0;         // 90: compute capability 9.0
+    int multiprocessors = 0; // 0: unknown
+    bool boxes = false;      // rows can be moved by the bulk copy engine
+};
+
+// The sm_90 kernel for all scans of a forward (1) or a backward (3), or kernel plain where it does
+// not serve: widths above 128, f32, f64, another GPU, tensors that the copy engine cannot read.
+// Where (sequences, heads) are too few to fill the GPU, sequences are cut into segments that are
+// walked side by side, after a first pass over k and v for the states between them.
+ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget& target);
+
+// "sm90: key width 128, tile 128, 4 segments, 64 blocks of 384 threads, 230240 bytes shared"
+std::string describe(const ScanPlan& plan);
 
 // Where the tensor-core kernel keeps its operands: offsets in elements of bf16. Rows are padded by
 // 16 bytes so that eight of them, read by ldmatrix, lie in different banks.
@@ -82,6 +100,29 @@ struct PlainShared {
         product = state + static_cast<size_t>(K) * kTile;
         powers = product + kChunk * kProductStride;
         elements = powers + kChunk + 1;
+    }
+};
+
+// The sm_90 kernel's, in bytes. Tiles of 64 rows of 128 bytes, swizzled, begin at multiples of
+// 1024.
+struct Sm90Shared {
+    static constexpr int kChunk = 64, kTileBytes = 64 * 128;
+    int blocks = 1;               // that share a multiprocessor
+    int stages = 0, stage = 0;    // a, b, c of a chunk: how many at once, bytes of one
+    bool moves_registers = false; // from the warpgroup that fetches to those that multiply
+    int b = 0, c = 0;             // within a stage; a is at 0
+    int scores = 0, out = 0, powers = 0, barriers = 0;
+    size_t bytes = 0;
+
+    TNL_HOST_DEVICE constexpr Sm90Shared(int key_width, int groups)
+        : blocks(key_width == 64 && groups == 1 ? 2 : 1), stages(blocks == 2 ? 3 : 4),
+          moves_registers(blocks == 2 || groups == 2), b(key_width / 64 * kTileBytes), c(2 * b) {
+        stage = c + groups * kTileBytes;
+        scores = stages * stage;
+        out = scores + 2 * kTileBytes;
+        powers = out + groups * kTileBytes;
+        barriers = powers + (kChunk + 8 + 2 * kChunk) * 4;
+        bytes = static_cast<size_t>(barriers + 2 * stages * 8);
     }
 };
 
