@@ -114,6 +114,7 @@ class Bed {
 
     static double round_to(DType type, double x) {
         if (type == DType::bf16) return static_cast<double>(static_cast<float>(bf16(x)));
+        if (type == DType::f16) return static_cast<double>(static_cast<float>(f16(x)));
         return type == DType::f32 ? static_cast<double>(static_cast<float>(x)) : x;
     }
 
@@ -205,6 +206,7 @@ struct Tolerance {
     double f64 = 1e-12, f32 = 1e-5;
     // bf16: twice the error of the oracle in bf16, or this where sums in f32 differ in order.
     double bf16_floor = 1e-5;
+    double f16 = 0x1p-9; // four roundings
 };
 
 // Runs the program on the GPU twice, whose results must agree bit for bit, and on the CPU oracle in
@@ -222,14 +224,17 @@ inline void compare(const Program& program, const std::string& what, Tolerance t
         const auto got = run(*gpu(), *cuda_kernels(), dtype, dtype);
         const auto again = run(*gpu(), *cuda_kernels(), dtype, dtype);
         const auto truth = run(cpu(), cpu_oracle_kernels(), DType::f64, dtype);
-        const auto plain = run(cpu(), cpu_oracle_kernels(), dtype, dtype);
+        // The oracle has no f16: its bf16 stands in, unread.
+        const DType narrow = dtype == DType::f16 ? DType::bf16 : dtype;
+        const auto plain = run(cpu(), cpu_oracle_kernels(), narrow, dtype);
         ASSERT_EQ(got.size(), truth.size());
         for (size_t i = 0; i < got.size(); ++i) {
             const std::string where = what + " " + got[i].name + " " + std::string(name_of(dtype));
             ASSERT_EQ(got[i].values.size(), truth[i].values.size()) << where;
             const double error = relative_error(got[i].values, truth[i].values);
             const double limit =
-                dtype == DType::f64 ? tolerance.f64
+                dtype == DType::f64   ? tolerance.f64
+                : dtype == DType::f16 ? tolerance.f16
                 : dtype == DType::f32
                     ? tolerance.f32
                     : std::max(tolerance.bf16_floor,

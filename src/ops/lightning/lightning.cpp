@@ -16,12 +16,14 @@ struct Checker {
         TNL_CHECK(width <= 1 || t.stride[3] == 1,
                   "lightning attention: the last stride of {} is {}, wanted 1", name, t.stride[3]);
     }
-    void state(const Tensor& t, const char* name) const {
+    void state(const Tensor& t, const char* name, bool slots = false) const {
         if (t.rank == 0) return;
-        TNL_CHECK(t.is({shape.sequences, shape.H, shape.D, shape.E}) && t.contiguous(),
-                  "lightning attention: {} has shape {}, wanted [sequences={}, H={}, D={}, E={}], "
+        const int64_t states = slots && t.rank == 4 ? t.shape[0] : shape.sequences;
+        TNL_CHECK(t.is({states, shape.H, shape.D, shape.E}) && t.contiguous(),
+                  "lightning attention: {} has shape {}, wanted [{}={}, H={}, D={}, E={}], "
                   "contiguous",
-                  name, t.shape_string(), shape.sequences, shape.H, shape.D, shape.E);
+                  name, t.shape_string(), slots ? "slots" : "sequences", states, shape.H, shape.D,
+                  shape.E);
         TNL_CHECK(t.dtype == acc, "lightning attention: {} is {}, wanted {}", name,
                   name_of(t.dtype), name_of(acc));
     }
@@ -46,36 +48,44 @@ void check_offsets(const Tensor& cu, const LightningShape& shape) {
               shape.T);
 }
 
-Checker begin(const Tensor& q, const Tensor& v, const Tensor& cu) {
+Checker begin(const Tensor& q, const Tensor& v, const Tensor& cu, bool offsets_on_device) {
     const auto [B, T, H, D] = q.dims<4>("lightning attention: q");
     const auto [Bv, Tv, Hv, E] = v.dims<4>("lightning attention: v");
-    TNL_CHECK(q.dtype == DType::f64 || q.dtype == DType::f32 || q.dtype == DType::bf16,
-              "lightning attention: q is {}, wanted f64, f32 or bf16", name_of(q.dtype));
+    TNL_CHECK(is_float(q.dtype), "lightning attention: q is {}, wanted f64, f32, bf16 or f16",
+              name_of(q.dtype));
     if (cu.rank)
         TNL_CHECK(cu.rank == 1 && cu.shape[0] >= 1,
                   "lightning attention: cu_seqlens has shape {}, wanted [sequences+1]",
                   cu.shape_string());
     const LightningShape shape{B, T, H, D, E, cu.rank ? cu.shape[0] - 1 : B, q.dtype};
-    if (cu.rank) check_offsets(cu, shape);
+    if (cu.rank && offsets_on_device)
+        TNL_CHECK(B == 1, "lightning attention: packed sequences want B = 1, got B = {}", B);
+    else if (cu.rank)
+        check_offsets(cu, shape);
     return {shape, q.dtype == DType::f64 ? DType::f64 : DType::f32};
 }
 
 } // namespace
 
 LightningShape check(const LightningForward& call) {
-    const Checker c = begin(call.q, call.v, call.cu_seqlens);
+    const Checker c = begin(call.q, call.v, call.cu_seqlens, call.offsets_on_device);
+    const bool slots = call.slots.rank != 0;
+    if (slots)
+        TNL_CHECK(call.slots.is({c.shape.sequences}) && call.slots.dtype == DType::i32,
+                  "lightning attention: slots are {} {}, wanted i32 [sequences={}]",
+                  name_of(call.slots.dtype), call.slots.shape_string(), c.shape.sequences);
     c.tensor(call.q, "q", c.shape.D);
     c.tensor(call.k, "k", c.shape.D);
     c.tensor(call.v, "v", c.shape.E);
     c.tensor(call.o, "o", c.shape.E);
     c.slopes(call.slopes);
-    c.state(call.state_in, "state_in");
-    c.state(call.state_out, "state_out");
+    c.state(call.state_in, "state_in", slots);
+    c.state(call.state_out, "state_out", slots);
     return c.shape;
 }
 
 LightningShape check(const LightningBackward& call) {
-    const Checker c = begin(call.q, call.v, call.cu_seqlens);
+    const Checker c = begin(call.q, call.v, call.cu_seqlens, call.offsets_on_device);
     c.tensor(call.q, "q", c.shape.D);
     c.tensor(call.k, "k", c.shape.D);
     c.tensor(call.v, "v", c.shape.E);
@@ -94,6 +104,10 @@ SequenceRange sequence_range(const LightningShape& shape, const Tensor& cu_seqle
     if (!cu_seqlens.rank) return {i, 0, shape.T};
     const int32_t* offsets = cu_seqlens.as<int32_t>();
     return {0, offsets[i], offsets[i + 1] - offsets[i]};
+}
+
+int64_t state_of_sequence(const Tensor& slots, int64_t i) {
+    return slots.rank ? slots.as<int32_t>()[i] : i;
 }
 
 } // namespace tnl

@@ -30,7 +30,7 @@ struct LightningShape {
 };
 
 struct LightningForward {
-    Tensor o;          // [B,T,H,E] float, out
+    Tensor o;          // [B,T,H,E] float (on a GPU f16 too, with acc f32), out
     Tensor state_out;  // [sequences,H,D,E] acc, optional out; may be state_in itself
     Tensor q, k;       // [B,T,H,D] float; any strides with a unit last one
     Tensor v;          // [B,T,H,E]
@@ -39,6 +39,13 @@ struct LightningForward {
     Tensor cu_seqlens; // i32, optional, host memory
     float scale = 1;
     Tensor workspace; // u8, lightning_workspace() bytes, device memory
+    // cu_seqlens lies in device memory: nothing waits for the host, and its values are the caller's
+    // word. (On the CPU there is no difference.)
+    bool offsets_on_device = false;
+    // [sequences] i32, optional, device memory: sequence i has state slots[i] of state_in and
+    // state_out, which then hold any number of slots, each at most once in `slots`. A negative slot
+    // is no state: the sequence starts from zero and leaves nothing.
+    Tensor slots{};
 };
 
 struct LightningBackward {
@@ -49,6 +56,7 @@ struct LightningBackward {
     Tensor dstate_out;                            // [sequences,H,D,E] acc, optional (zero)
     float scale = 1;
     Tensor workspace;
+    bool offsets_on_device = false;
 };
 
 // Checks every shape, stride and dtype of a call; throws naming the argument. Returns the shape.
@@ -60,5 +68,8 @@ struct SequenceRange {
     int64_t row = 0, begin = 0, length = 0;
 };
 SequenceRange sequence_range(const LightningShape& shape, const Tensor& cu_seqlens, int64_t i);
+
+// Which state is sequence i's, with slots in host memory; negative: none.
+int64_t state_of_sequence(const Tensor& slots, int64_t i);
 
 } // namespace tnl

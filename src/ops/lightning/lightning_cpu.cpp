@@ -21,14 +21,16 @@ void forward_steps(const LightningLoops& loops, Stream& stream, const LightningS
     std::vector<Item> items;
     for (int64_t i = 0; i < shape.sequences; ++i) {
         const SequenceRange range = sequence_range(shape, call.cu_seqlens, i);
-        if (range.length <= kSteps) items.push_back({range, i * shape.H});
+        if (range.length <= kSteps)
+            items.push_back({range, state_of_sequence(call.slots, i) * shape.H});
     }
     if (items.empty()) return;
     const std::vector<LightningDecay> decays = decays_of(call.slopes);
     const auto walk = [&](const Item& item, int64_t head) {
         const int64_t at = (item.state + head) * shape.D * shape.E;
-        const float* in = call.state_in ? call.state_in.as<float>() + at : nullptr;
-        float* out = call.state_out ? call.state_out.as<float>() + at : nullptr;
+        const bool kept = item.state >= 0;
+        const float* in = call.state_in && kept ? call.state_in.as<float>() + at : nullptr;
+        float* out = call.state_out && kept ? call.state_out.as<float>() + at : nullptr;
         const int64_t tokens = item.range.length, size = shape.D * shape.E;
         const int64_t small = 2 * (shape.D + shape.E);
         float* memory = workspace(small + size);
@@ -74,6 +76,7 @@ void forward(const LightningLoops& loops, Stream& stream, const LightningShape& 
                .out = call.o,
                .state_in = call.state_in,
                .state_out = call.state_out,
+               .slots = call.slots,
                .x_scale = call.scale,
                .K = shape.D,
                .N = shape.E});
@@ -90,6 +93,7 @@ void backward(const LightningLoops& loops, Stream& stream, const LightningShape&
                .out = call.dq,
                .state_in = call.state_in,
                .state_out = {},
+               .slots = {},
                .state_in_transposed = true,
                .x_scale = call.scale,
                .K = shape.E,
@@ -100,6 +104,7 @@ void backward(const LightningLoops& loops, Stream& stream, const LightningShape&
                .out = call.dv,
                .state_in = call.dstate_out,
                .state_out = call.dstate_in,
+               .slots = {},
                .reversed = true,
                .z_scale = call.scale,
                .K = shape.D,
@@ -110,6 +115,7 @@ void backward(const LightningLoops& loops, Stream& stream, const LightningShape&
                .out = call.dk,
                .state_in = call.dstate_out,
                .state_out = {},
+               .slots = {},
                .state_in_transposed = true,
                .reversed = true,
                .z_scale = call.scale,
@@ -122,8 +128,10 @@ void backward(const LightningLoops& loops, Stream& stream, const LightningShape&
 template <class F> void dispatch(DType dtype, F&& f) {
     if (dtype == DType::bf16)
         f.template operator()<bf16>();
-    else
+    else if (dtype == DType::f32)
         f.template operator()<float>();
+    else
+        fail("lightning attention on the CPU: dtype {}, wanted f64, f32 or bf16", name_of(dtype));
 }
 
 } // namespace

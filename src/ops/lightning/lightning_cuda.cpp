@@ -8,6 +8,7 @@ namespace {
 
 template <class T> struct OnDevice { using type = T; };
 template <> struct OnDevice<bf16> { using type = __nv_bfloat16; };
+template <> struct OnDevice<f16> { using type = __half; };
 
 // A request in tensors, before its dtype becomes a type.
 struct Request {
@@ -21,7 +22,7 @@ struct Common {
     LightningShape shape;
     Tensor slopes;
     const int32_t* cu_seqlens = nullptr; // device
-    bool packed = false;
+    const int32_t* slots = nullptr;      // device
 };
 
 // Every row begins at a multiple of `bytes`, and the width is whole packs.
@@ -58,6 +59,7 @@ void scan(const CudaStream& stream, const Common& common, const Request& r, bool
     p.state_in = state_of_scan<const A>(r.state_in, r.transposed);
     p.state_out = state_of_scan<A>(r.state_out, r.transposed);
     p.cu_seqlens = common.cu_seqlens;
+    p.slots = common.slots;
     p.tokens = static_cast<int>(shape.T);
     p.heads = static_cast<int>(shape.H);
     p.K = static_cast<int>(r.a.cols());
@@ -83,6 +85,7 @@ void scan(const CudaStream& stream, const Common& common, const Request& r, bool
 }
 
 void scan_any(const CudaStream& stream, const Common& common, const Request& r, bool decode) {
+    if (common.shape.dtype == DType::f16) return scan<f16>(stream, common, r, decode);
     dispatch_float(common.shape.dtype, [&]<class T>() { scan<T>(stream, common, r, decode); });
 }
 
@@ -114,11 +117,12 @@ ScanTarget current_target() {
 }
 
 Common common_of(CudaStream& stream, const LightningShape& shape, const Tensor& slopes,
-                 const Tensor& cu_seqlens, const Tensor& workspace) {
+                 const Tensor& cu_seqlens, bool offsets_on_device, const Tensor& workspace) {
     TNL_CHECK(slopes.contiguous(), "lightning attention: slopes are not contiguous");
     TNL_CHECK(shape.T < (int64_t{1} << 31) - 64, "lightning attention: {} tokens", shape.T);
     Common common{shape, slopes};
-    if (!cu_seqlens.data) return common;
+    if (cu_seqlens.data && offsets_on_device) common.cu_seqlens = cu_seqlens.as<int32_t>();
+    if (!cu_seqlens.data || offsets_on_device) return common;
     const auto bytes = static_cast<size_t>(shape.sequences + 1) * sizeof(int32_t);
     TNL_CHECK(workspace.data && static_cast<size_t>(workspace.bytes()) >= bytes,
               "lightning attention: workspace of {} bytes, wanted {}",
@@ -142,7 +146,9 @@ size_t lightning_workspace(const LightningShape& shape, bool backward) {
 void lightning_forward(Stream& s, const LightningForward& call) {
     const LightningShape shape = check(call);
     CudaStream& stream = cuda_of(s);
-    const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.workspace);
+    Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.offsets_on_device,
+                              call.workspace);
+    if (call.slots.rank) common.slots = call.slots.as<int32_t>();
     const bool one_token = shape.T == 1 && !call.cu_seqlens.data;
     const ScanPlan plan = plan_scan_sm90(shape, 1, scan_target(stream, call));
     if (plan.kernel == ScanKernel::sm90 && !one_token)
@@ -164,7 +170,8 @@ void lightning_forward(Stream& s, const LightningForward& call) {
 void lightning_backward(Stream& s, const LightningBackward& call) {
     const LightningShape shape = check(call);
     CudaStream& stream = cuda_of(s);
-    const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.workspace);
+    const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens,
+                                    call.offsets_on_device, call.workspace);
     const ScanPlan plan = plan_scan_sm90(shape, 3, scan_target(stream, call));
     if (plan.kernel == ScanKernel::sm90)
         return sm90_backward(stream, plan, shape, call, common.cu_seqlens,

@@ -100,9 +100,14 @@ std::string name(const Shape& s, const Options& o) {
                        s.D, s.E, o.states, o.strided, o.cu_seqlens.size());
 }
 
+// In bf16 and f16 the operands of products are rounded once, half a unit in the last place, and so
+// states, which are sums of products, are off by as much.
+const Tolerance kTolerance{.bf16_floor = 0x1p-9};
+
 void both(const Shape& s, const Options& o) {
-    compare([&](Bed& bed) { forward(bed, s, o); }, "forward " + name(s, o));
-    compare([&](Bed& bed) { backward(bed, s, o); }, "backward " + name(s, o));
+    const std::vector<DType> dtypes{DType::f64, DType::f32, DType::bf16, DType::f16};
+    compare([&](Bed& bed) { forward(bed, s, o); }, "forward " + name(s, o), kTolerance, dtypes);
+    compare([&](Bed& bed) { backward(bed, s, o); }, "backward " + name(s, o), kTolerance, dtypes);
 }
 
 TEST(CudaLightning, Lengths) {
@@ -192,6 +197,37 @@ TEST(CudaLightning, Decode) {
         }
 }
 
+// States in any order, some of them nobody's; offsets that only the GPU knows.
+TEST(CudaLightning, SlotsAndOffsetsOnTheDevice) {
+    TNL_NEEDS_GPU();
+    const std::vector<int32_t> offsets{0, 1, 64, 64, 190}, slots{3, -1, 0, 5};
+    const auto run = [&](Bed& bed, bool decode, bool in_place) {
+        const Shape s{decode ? 4 : 1, decode ? 1 : 190, 3, 64, 128};
+        LightningForward call;
+        call.q = heads(bed, s, s.D, false);
+        call.k = heads(bed, s, s.D, false);
+        call.v = heads(bed, s, s.E, false);
+        call.o = heads(bed, s, s.E, false, true);
+        call.slopes = slopes(bed, s.H);
+        call.state_in = bed.acc_input({7, s.H, s.D, s.E});
+        call.state_out = in_place ? call.state_in : bed.acc_input({7, s.H, s.D, s.E});
+        call.slots = bed.ints(slots);
+        Options o;
+        o.cu_seqlens = decode ? std::vector<int32_t>{} : offsets;
+        call.workspace =
+            bed.bytes(bed.kernels.lightning_workspace(shape_of(s, o, bed.dtype), false));
+        if (!decode) call.cu_seqlens = bed.ints(offsets);
+        call.offsets_on_device = true;
+        bed.kernels.lightning_forward(bed.stream(), call);
+        bed.keep("o", call.o);
+        bed.keep("state", call.state_out);
+    };
+    for (const bool decode : {true, false})
+        for (const bool in_place : {true, false})
+            compare([&](Bed& bed) { run(bed, decode, in_place); }, "slots", kTolerance,
+                    {DType::f64, DType::f32, DType::bf16, DType::f16});
+}
+
 TEST(CudaLightning, NoTokensLeaveTheState) {
     TNL_NEEDS_GPU();
     Options o;
@@ -210,7 +246,7 @@ TEST(CudaLightning, NoTokensLeaveTheState) {
             bed.kernels.lightning_forward(bed.stream(), call);
             bed.keep("state", call.state_out);
         },
-        "no tokens");
+        "no tokens", kTolerance);
 }
 
 // A token is no use to those before it: bits of the first outputs do not depend on what follows.

@@ -14,11 +14,12 @@ template <class T> T* row(const Tensor& t, const SequenceRange& r, int64_t token
 template <class A> void load_state(std::vector<A>& state, const Tensor& from, int64_t index) {
     const size_t n = state.size();
     for (size_t i = 0; i < n; ++i)
-        state[i] = from.rank ? from.as<A>()[static_cast<size_t>(index) * n + i] : A(0);
+        state[i] =
+            from.rank && index >= 0 ? from.as<A>()[static_cast<size_t>(index) * n + i] : A(0);
 }
 
 template <class A> void store_state(const std::vector<A>& state, const Tensor& to, int64_t index) {
-    if (!to.rank) return;
+    if (!to.rank || index < 0) return;
     const size_t n = state.size();
     for (size_t i = 0; i < n; ++i) to.as<A>()[static_cast<size_t>(index) * n + i] = state[i];
 }
@@ -41,7 +42,9 @@ void forward_head(const LightningForward& call, const LightningShape& shape, int
     const SequenceRange r = sequence_range(shape, call.cu_seqlens, sequence);
     const A lambda = std::exp(-call.slopes.as<A>()[head]), scale = static_cast<A>(call.scale);
     std::vector<A> S(static_cast<size_t>(D * E)), o(static_cast<size_t>(E));
-    load_state(S, call.state_in, sequence * shape.H + head);
+    const int64_t slot = state_of_sequence(call.slots, sequence);
+    const int64_t state = slot < 0 ? -1 : slot * shape.H + head;
+    load_state(S, call.state_in, state);
     for (int64_t t = 0; t < r.length; ++t) {
         update(S, lambda, row<T>(call.k, r, t, head), row<T>(call.v, r, t, head), D, E);
         const T* q = row<T>(call.q, r, t, head);
@@ -53,7 +56,7 @@ void forward_head(const LightningForward& call, const LightningShape& shape, int
         T* out = row<T>(call.o, r, t, head);
         for (int64_t e = 0; e < E; ++e) out[e] = T(scale * o[static_cast<size_t>(e)]);
     }
-    store_state(S, call.state_out, sequence * shape.H + head);
+    store_state(S, call.state_out, state);
 }
 
 // dq_t = scale * S_t do_t: a forward scan.

@@ -13,7 +13,7 @@ ScanTarget scan_target(const CudaStream& stream, const LightningBackward& call);
 // Bytes of the states between segments, a multiple of 256; they lie at `states`, device memory.
 size_t sm90_state_bytes(const LightningShape& shape, const ScanPlan& plan, bool backward);
 
-// cu_seqlens: device memory, or null.
+// cu_seqlens: device memory, or null. states: sm90_state_bytes() of device memory.
 void sm90_forward(const CudaStream& stream, const ScanPlan& plan, const LightningShape& shape,
                   const LightningForward& call, const int32_t* cu_seqlens, float* states);
 void sm90_backward(const CudaStream& stream, const ScanPlan& plan, const LightningShape& shape,

@@ -72,12 +72,17 @@ Sm90Scan scan_of(const Request& r, const Tensor& slopes, const ScanPlan& plan) {
     return s;
 }
 
-// States between segments, [segment, sequence, head, rows, columns], seen as [.., K, N].
-void set_local(Sm90Scan& s, float* data, const LightningShape& shape, bool transposed) {
+// Memory for states between segments, [segment, sequence, head, rows, columns] seen as [.., K, N];
+// the last part of it is for the initial ones.
+void set_local(Sm90Scan& s, const ScanPlan& plan, float* data, const LightningShape& shape,
+               bool transposed) {
     const int64_t rows = transposed ? s.N : s.K, columns = transposed ? s.K : s.N;
     s.local = {data, shape.H * rows * columns, rows * columns, transposed ? 1 : columns,
                transposed ? columns : 1};
     s.local_segment = shape.sequences * shape.H * rows * columns;
+    if (!s.state_in.data || plan.segments == 1) return;
+    s.initial = s.local;
+    s.initial.data += s.local_segment * (plan.segments - 1);
 }
 
 int64_t state_elements(const LightningShape& shape) {
@@ -101,18 +106,6 @@ void run(const CudaStream& stream, const ScanPlan& plan, const LightningShape& s
               shape.sequences, shape.H);
     p.items = static_cast<int>(items);
     scan_sm90(stream, plan, shape.dtype, p, states_only);
-}
-
-// The last segment writes state_out while others may still read state_in.
-Tensor apart(const CudaStream& stream, const Tensor& in, const Tensor& out, const ScanPlan& plan,
-             float* room) {
-    if (!in.data || in.data != out.data || plan.segments == 1) return in;
-    check_cuda(cudaMemcpyAsync(room, in.data, static_cast<size_t>(in.bytes()),
-                               cudaMemcpyDeviceToDevice, stream.stream),
-               "copy of the initial state");
-    Tensor copy = in;
-    copy.data = room;
-    return copy;
 }
 
 } // namespace
@@ -154,33 +147,32 @@ ScanTarget scan_target(const CudaStream& stream, const LightningBackward& call) 
 
 size_t sm90_state_bytes(const LightningShape& shape, const ScanPlan& plan, bool backward) {
     if (plan.kernel != ScanKernel::sm90 || plan.segments == 1) return 0;
-    const size_t states = padded(state_elements(shape) * (plan.segments - 1));
-    return (backward ? 2 : 1) * states + padded(state_elements(shape));
+    return (backward ? 2 : 1) * padded(state_elements(shape) * plan.segments);
 }
 
 void sm90_forward(const CudaStream& stream, const ScanPlan& plan, const LightningShape& shape,
                   const LightningForward& call, const int32_t* cu_seqlens, float* states) {
-    const size_t room = padded(state_elements(shape) * (plan.segments - 1)) / sizeof(float);
     Request o;
     o.a = call.q;
     o.b = call.k;
     o.c = call.v;
     o.out = call.o;
-    o.state_in = apart(stream, call.state_in, call.state_out, plan, states + room);
+    o.state_in = call.state_in;
     o.state_out = call.state_out;
     o.out_scale = call.scale;
     Sm90Arguments p;
     p.scans = 1;
     p.cu_seqlens = cu_seqlens;
+    if (call.slots.rank) p.slots = call.slots.as<int32_t>();
     p.scan[0] = scan_of(o, call.slopes, plan);
-    set_local(p.scan[0], states, shape, false);
+    set_local(p.scan[0], plan, states, shape, false);
     if (plan.segments > 1) run(stream, plan, shape, p, true);
     run(stream, plan, shape, p, false);
 }
 
 void sm90_backward(const CudaStream& stream, const ScanPlan& plan, const LightningShape& shape,
                    const LightningBackward& call, const int32_t* cu_seqlens, float* states) {
-    const size_t room = padded(state_elements(shape) * (plan.segments - 1)) / sizeof(float);
+    float* const second = states + padded(state_elements(shape) * plan.segments) / sizeof(float);
     Request dk, dv, dq;
     dq.a = call.dout;
     dq.b = call.v;
@@ -194,7 +186,7 @@ void sm90_backward(const CudaStream& stream, const ScanPlan& plan, const Lightni
     dv.b = call.q;
     dv.c = call.dout;
     dv.out = call.dv;
-    dv.state_in = apart(stream, call.dstate_out, call.dstate_in, plan, states + 2 * room);
+    dv.state_in = call.dstate_out;
     dv.state_out = call.dstate_in;
     dv.reverse = true;
     dv.shift = 1;
@@ -204,7 +196,7 @@ void sm90_backward(const CudaStream& stream, const ScanPlan& plan, const Lightni
     dk.b = call.dout;
     dk.c = call.q;
     dk.out = call.dk;
-    dk.state_in = dv.state_in;
+    dk.state_in = call.dstate_out;
     dk.transposed = true;
     dk.reverse = true;
     dk.shift = 1;
@@ -212,9 +204,9 @@ void sm90_backward(const CudaStream& stream, const ScanPlan& plan, const Lightni
 
     Sm90Scan scans[3] = {scan_of(dv, call.slopes, plan), scan_of(dq, call.slopes, plan),
                          scan_of(dk, call.slopes, plan)};
-    set_local(scans[0], states, shape, false);
-    set_local(scans[1], states + room, shape, false);
-    set_local(scans[2], states, shape, true); // dv's, transposed
+    set_local(scans[0], plan, states, shape, false);
+    set_local(scans[1], plan, second, shape, false);
+    set_local(scans[2], plan, states, shape, true); // dv's, transposed
     Sm90Arguments p;
     p.cu_seqlens = cu_seqlens;
     if (plan.segments > 1) {

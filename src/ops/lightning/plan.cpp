@@ -11,8 +11,9 @@ ScanPlan plan_scan(int64_t sequences, int64_t heads, int64_t K, int64_t N, DType
     TNL_CHECK(K >= 1 && K <= kMaxHeadWidth && N >= 1 && N <= kMaxHeadWidth,
               "lightning attention on a GPU: head widths {} and {}, wanted 1 to {}", K, N,
               kMaxHeadWidth);
-    TNL_CHECK(dtype == DType::f64 || dtype == DType::f32 || dtype == DType::bf16,
-              "lightning attention on a GPU: dtype {}, wanted f64, f32 or bf16", name_of(dtype));
+    TNL_CHECK(is_float(dtype),
+              "lightning attention on a GPU: dtype {}, wanted f64, f32, bf16 or f16",
+              name_of(dtype));
     TNL_CHECK(sequences >= 0 && heads >= 0 && sequences * heads < (int64_t{1} << 31),
               "lightning attention on a GPU: {} sequences of {} heads", sequences, heads);
     ScanPlan plan;
@@ -35,7 +36,8 @@ ScanPlan plan_scan(int64_t sequences, int64_t heads, int64_t K, int64_t N, DType
         plan.chunk = PlainShared::kChunk;
         plan.tile = PlainShared::kTile;
         plan.threads = PlainShared::kThreads;
-        plan.shared = shared.elements * static_cast<size_t>(size_of(dtype));
+        const DType sums = dtype == DType::f64 ? DType::f64 : DType::f32;
+        plan.shared = shared.elements * static_cast<size_t>(size_of(sums));
     }
     plan.grid_x = sequences * heads;
     plan.grid_y = (N + plan.tile - 1) / plan.tile;

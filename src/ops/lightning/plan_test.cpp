@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace tnl {
 namespace {
 
@@ -56,8 +58,59 @@ TEST(ScanPlan, TensorCoreOperandsAreAligned) {
 TEST(ScanPlan, RefusesWhatItCannotDo) {
     EXPECT_THROW(plan_scan(1, 1, 257, 64, DType::f32, false), Error);
     EXPECT_THROW(plan_scan(1, 1, 64, 512, DType::bf16, false), Error);
-    EXPECT_THROW(plan_scan(1, 1, 64, 64, DType::f16, false), Error);
+    EXPECT_THROW(plan_scan(1, 1, 64, 64, DType::i32, false), Error);
     EXPECT_EQ(plan_scan(0, 8, 64, 64, DType::f32, false).grid_x, 0);
+}
+
+const ScanTarget kH100{.compute = 90, .multiprocessors = 132, .boxes = true};
+
+LightningShape shape(int64_t B, int64_t T, int64_t H, int64_t D, int64_t E,
+                     DType dtype = DType::bf16) {
+    return {B, T, H, D, E, B, dtype};
+}
+
+TEST(ScanPlan, HopperKernelServesWhatItCan) {
+    const auto kernel = [](const LightningShape& s, const ScanTarget& t) {
+        return plan_scan_sm90(s, 1, t).kernel;
+    };
+    EXPECT_EQ(kernel(shape(4, 1024, 32, 128, 128), kH100), ScanKernel::sm90);
+    EXPECT_EQ(kernel(shape(4, 1024, 32, 128, 128, DType::f16), kH100), ScanKernel::sm90);
+    EXPECT_EQ(kernel(shape(4, 1024, 32, 128, 128, DType::f32), kH100), ScanKernel::plain);
+    ScanTarget other = kH100;
+    other.boxes = false;
+    EXPECT_EQ(kernel(shape(4, 1024, 32, 128, 128), other), ScanKernel::plain);
+    other = kH100;
+    other.compute = 80;
+    EXPECT_EQ(kernel(shape(4, 1024, 32, 128, 128), other), ScanKernel::plain);
+}
+
+TEST(ScanPlan, HopperPlansFitAndCover) {
+    for (const int scans : {1, 3})
+        for (int64_t D = 1; D <= 128; D += 7)
+            for (const int64_t E : {int64_t{8}, int64_t{64}, int64_t{65}, int64_t{128}}) {
+                const ScanPlan p = plan_scan_sm90(shape(2, 5000, 3, D, E), scans, kH100);
+                ASSERT_EQ(p.kernel, ScanKernel::sm90);
+                const int groups = p.tile / 64;
+                ASSERT_EQ(p.shared, Sm90Shared(p.key_width, groups).bytes);
+                // 228 KB of a multiprocessor, 1 KB of it taken by each block.
+                ASSERT_LE((p.shared + 1024) *
+                              static_cast<size_t>(Sm90Shared(p.key_width, groups).blocks),
+                          228u * 1024);
+                ASSERT_LE(p.shared, kMaxSharedMemory);
+                ASSERT_GE(p.key_width, scans == 1 ? D : std::max(D, E));
+                ASSERT_GE(p.segments, 1);
+                ASSERT_EQ(p.threads, (groups + 1) * 128);
+            }
+}
+
+// Few heads are cut into segments, many are not; nor are short sequences.
+TEST(ScanPlan, HopperSegments) {
+    EXPECT_EQ(plan_scan_sm90(shape(4, 32768, 32, 128, 128), 1, kH100).segments, 1);
+    EXPECT_EQ(plan_scan_sm90(shape(1, 128, 1, 128, 128), 1, kH100).segments, 1);
+    EXPECT_GE(plan_scan_sm90(shape(1, 131072, 1, 128, 128), 1, kH100).segments, 32);
+    const ScanPlan p = plan_scan_sm90(shape(1, 131072, 16, 128, 128), 1, kH100);
+    EXPECT_GE(p.segments, 4);
+    EXPECT_LE(p.segments * 16, 132);
 }
 
 } // namespace

@@ -9,11 +9,13 @@ namespace tnl::cuda {
 // The block's sequence and head. Position p = 0, 1, .. is counted in the order of the walk.
 struct Walk {
     int64_t sequence, head, batch, first; // first: the token at position 0
+    int64_t slot;                         // the sequence's state; negative: none
     int step, length;
 
     template <class T> __device__ explicit Walk(const ScanArguments<T>& p) {
         sequence = static_cast<int64_t>(blockIdx.x) / p.heads;
         head = static_cast<int64_t>(blockIdx.x) % p.heads;
+        slot = p.slots ? p.slots[sequence] : sequence;
         int64_t begin = 0;
         batch = sequence;
         length = p.tokens;
@@ -34,7 +36,8 @@ struct Walk {
         return step * rows.token;
     }
     template <class A> __device__ A* at(const ScanState<A>& state) const {
-        return state.data ? state.data + sequence * state.sequence + head * state.head : nullptr;
+        return state.data && slot >= 0 ? state.data + slot * state.sequence + head * state.head
+                                       : nullptr;
     }
 };
 

@@ -5,6 +5,7 @@
 #include "ops/lightning/plan.h"
 
 #include <cuda_bf16.h>
+#include <cuda_fp16.h>
 
 #include <cstdint>
 #include <type_traits>
@@ -31,6 +32,7 @@ template <class T> struct ScanArguments {
     ScanState<const A> state_in;
     ScanState<A> state_out;              // may be state_in's memory
     const int32_t* cu_seqlens = nullptr; // device memory; null: every sequence has `tokens`
+    const int32_t* slots = nullptr;      // device memory, optional: see LightningForward
     int tokens = 0, heads = 0, K = 0, N = 0;
     bool reverse = false; // from the last token to the first
     // The state that is read is the one before a token (0) or the one that the token's own decay
@@ -45,12 +47,12 @@ template <class T> struct ScanArguments {
 
 void scan_tensor_cores(const CudaStream& stream, const ScanPlan& plan,
                        const ScanArguments<__nv_bfloat16>& arguments);
-template <class T> // float, double
+template <class T> // float, double, __half
 void scan_plain(const CudaStream& stream, const ScanPlan& plan, const ScanArguments<T>& arguments);
 
 // One token a sequence: state_out = lambda state_in + b^T c, out = out_scale a state_out. state
 // columns have stride 1. packs: states and c may be moved by 16 bytes.
-template <class T> // float, double, __nv_bfloat16
+template <class T> // float, double, __nv_bfloat16, __half
 void scan_decode(const CudaStream& stream, const ScanPlan& plan, const ScanArguments<T>& arguments);
 
 } // namespace tnl::cuda

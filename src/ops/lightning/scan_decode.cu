@@ -74,5 +74,6 @@ void scan_decode(const CudaStream& stream, const ScanPlan& plan, const ScanArgum
 template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<float>&);
 template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<double>&);
 template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<__nv_bfloat16>&);
+template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<__half>&);
 
 } // namespace tnl::cuda

@@ -1,5 +1,6 @@
-// The scan of plan.h for f32 and f64: 32 tokens a step, plain multiply-adds in the tensors' own
-// type (no TF32), the state in shared memory. A lane has a column, a warp every eighth row.
+// The scan of plan.h for f32 and f64, and f16 where the sm_90 kernel does not serve: 32 tokens a
+// step, plain multiply-adds in the sums' type A (no TF32), the state in shared memory. A lane has a
+// column, a warp every eighth row.
 #include "cuda/launch.h"
 #include "ops/lightning/scan.cuh"
 
@@ -13,23 +14,24 @@ constexpr int kProductStride = PlainShared::kProductStride;
 static_assert(kTile == 32 && kChunk == 32, "one lane, one column");
 
 // kChunk rows of `width` columns, of which `rows` and `cols` exist; the rest become 0.
-template <class T>
-__device__ void load_rows(T* to, int to_stride, const T* from, int64_t step, int rows, int cols,
+template <class A, class T>
+__device__ void load_rows(A* to, int to_stride, const T* from, int64_t step, int rows, int cols,
                           int width) {
     for (int i = static_cast<int>(threadIdx.x); i < kChunk * width; i += kThreads) {
         const int r = i / width, col = i - r * width;
-        to[r * to_stride + col] = r < rows && col < cols ? from[r * step + col] : T{0};
+        to[r * to_stride + col] = r < rows && col < cols ? to_acc(from[r * step + col]) : A{0};
     }
 }
 
 template <class T>
 __global__ void __launch_bounds__(kThreads) scan_kernel(const ScanArguments<T> p) {
+    using A = AccOf<T>;
     extern __shared__ __align__(16) unsigned char shared_bytes[];
     const PlainShared place(p.K);
-    T* const shared = reinterpret_cast<T*>(shared_bytes);
-    T *const a = shared + place.a, *const b = shared + place.b, *const c = shared + place.c;
-    T *const state = shared + place.state, *const product = shared + place.product;
-    T* const powers = shared + place.powers;
+    A* const shared = reinterpret_cast<A*>(shared_bytes);
+    A *const a = shared + place.a, *const b = shared + place.b, *const c = shared + place.c;
+    A *const state = shared + place.state, *const product = shared + place.product;
+    A* const powers = shared + place.powers;
     const int stride = place.key_stride;
     const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32;
 
@@ -37,11 +39,11 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(const ScanArguments<T> p
     const int column = static_cast<int>(blockIdx.y) * kTile;
     const int columns = p.N - column < kTile ? p.N - column : kTile;
     fill_powers(powers, p.slopes[walk.head], kChunk + 1);
-    const T* from = walk.at(p.state_in);
+    const A* from = walk.at(p.state_in);
     for (int k = warp; k < p.K; k += kWarps)
         state[k * kTile + lane] =
             from && lane < columns ? from[k * p.state_in.key + (column + lane) * p.state_in.column]
-                                   : T{0};
+                                   : A{0};
 
     for (int begin = 0; begin < walk.length; begin += kChunk) {
         const int rows = walk.length - begin < kChunk ? walk.length - begin : kChunk;
@@ -51,12 +53,12 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(const ScanArguments<T> p
         load_rows(c, kTile, walk.at(p.c, begin) + column, walk.stride(p.c), rows, columns, kTile);
         __syncthreads();
 
-        T score[kRows] = {}, out[kRows] = {}; // rows warp, warp + 8, ..; column lane
+        A score[kRows] = {}, out[kRows] = {}; // rows warp, warp + 8, ..; column lane
         for (int k = 0; k < p.K; ++k) {
-            const T bk = b[lane * stride + k], zk = state[k * kTile + lane];
+            const A bk = b[lane * stride + k], zk = state[k * kTile + lane];
 #pragma unroll
             for (int i = 0; i < kRows; ++i) {
-                const T ak = a[(warp + i * kWarps) * stride + k];
+                const A ak = a[(warp + i * kWarps) * stride + k];
                 score[i] += ak * bk;
                 out[i] += ak * zk;
             }
@@ -65,12 +67,12 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(const ScanArguments<T> p
         for (int i = 0; i < kRows; ++i) {
             const int r = warp + i * kWarps;
             product[r * kProductStride + lane] =
-                lane <= r ? score[i] * (powers[r - lane] * p.product_scale) : T{0};
+                lane <= r ? score[i] * (powers[r - lane] * p.product_scale) : A{0};
             out[i] *= powers[r + 1 - p.shift];
         }
         __syncwarp(); // a row of the product is written and read by one warp
         for (int j = 0; j < rows; ++j) {
-            const T cj = c[j * kTile + lane];
+            const A cj = c[j * kTile + lane];
 #pragma unroll
             for (int i = 0; i < kRows; ++i)
                 out[i] += product[(warp + i * kWarps) * kProductStride + j] * cj;
@@ -80,24 +82,24 @@ __global__ void __launch_bounds__(kThreads) scan_kernel(const ScanArguments<T> p
             const int r = warp + i * kWarps;
             if (r < rows && lane < columns)
                 (walk.at(p.out, begin) + r * walk.stride(p.out))[column + lane] =
-                    out[i] * p.out_scale;
+                    from_acc<T>(out[i] * p.out_scale);
         }
         __syncthreads();   // the state is read
-        T decayed[kChunk]; // c times the decay from its token to the state after the chunk
+        A decayed[kChunk]; // c times the decay from its token to the state after the chunk
 #pragma unroll
         for (int j = 0; j < kChunk; ++j)
             decayed[j] =
                 j < rows ? c[j * kTile + lane] * (powers[rows - 1 - j + p.shift] * p.product_scale)
-                         : T{0};
+                         : A{0};
         for (int k = warp; k < p.K; k += kWarps) {
-            T sum = state[k * kTile + lane] * powers[rows];
+            A sum = state[k * kTile + lane] * powers[rows];
 #pragma unroll
             for (int j = 0; j < kChunk; ++j) sum += b[j * stride + k] * decayed[j];
             state[k * kTile + lane] = sum;
         }
     }
     // Each element of the state was last written by the thread that reads it here.
-    T* to = walk.at(p.state_out);
+    A* to = walk.at(p.state_out);
     if (to && lane < columns)
         for (int k = warp; k < p.K; k += kWarps)
             to[k * p.state_out.key + (column + lane) * p.state_out.column] =
@@ -114,5 +116,6 @@ void scan_plain(const CudaStream& stream, const ScanPlan& plan, const ScanArgume
 }
 template void scan_plain(const CudaStream&, const ScanPlan&, const ScanArguments<float>&);
 template void scan_plain(const CudaStream&, const ScanPlan&, const ScanArguments<double>&);
+template void scan_plain(const CudaStream&, const ScanPlan&, const ScanArguments<__half>&);
 
 } // namespace tnl::cuda

@@ -224,7 +224,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 sync_all();
             }
             barrier_wait(block.full(ring.stage), ring.parity);
-            if (chunk.rows < kChunk && p.cu_seqlens) clear_rows(chunk.rows);
+            if (chunk.rows < kChunk && (p.cu_seqlens || p.segments > 1)) clear_rows(chunk.rows);
             const float decay = block.powers()[chunk.rows];
             if constexpr (kStatesOnly)
                 walk_state(decay);
@@ -273,17 +273,38 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             if (n < s.N && k < s.K) f(state[x], k, n);
         }
     }
-    __device__ void begin_state(const Item& item, const Sm90Scan& s, float slope) {
+    __device__ int state_slot(const Item& item) const {
+        return p.slots ? p.slots[item.sequence] : item.sequence;
+    }
+    __device__ void clear_state() {
 #pragma unroll
         for (int x = 0; x < kKeys / 2; ++x) state[x] = 0.0f;
+    }
+    template <class A>
+    __device__ void load(const Item& item, const Sm90Scan& s, const ScanState<A>& in, int slot) {
+        if (!in.data || slot < 0) return;
+        const float* from = in.data + slot * in.sequence + item.head * in.head;
+        each(item, s,
+             [&](float& value, int k, int n) { value = from[k * in.key + n * in.column]; });
+    }
+    __device__ void save(const Item& item, const Sm90Scan& s, const ScanState<float>& out, int slot,
+                         int64_t offset) {
+        float* to = out.data + slot * out.sequence + item.head * out.head + offset;
+        each(item, s,
+             [&](float& value, int k, int n) { to[k * out.key + n * out.column] = value; });
+    }
+    __device__ void begin_state(const Item& item, const Sm90Scan& s, float slope) {
+        clear_state();
         if (item.segment == 0) {
-            const bool decayed = kStatesOnly && item.negligible_chunks(slope) > 0;
-            if (!s.state_in.data || decayed) return;
-            const float* from =
-                s.state_in.data + item.sequence * s.state_in.sequence + item.head * s.state_in.head;
-            each(item, s, [&](float& value, int k, int n) {
-                value = from[k * s.state_in.key + n * s.state_in.column];
-            });
+            if constexpr (kStatesOnly) {
+                load(item, s, s.state_in, state_slot(item));
+                if (s.initial.data) save(item, s, s.initial, item.sequence, 0);
+                if (item.negligible_chunks(slope) > 0) clear_state();
+            } else if (p.segments > 1) {
+                load(item, s, s.initial, item.sequence);
+            } else {
+                load(item, s, s.state_in, state_slot(item));
+            }
             return;
         }
         if constexpr (kStatesOnly) return;
@@ -303,15 +324,13 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     __device__ void end_state(const Item& item, const Sm90Scan& s) {
         const ScanState<float>& to = kStatesOnly ? s.local : s.state_out;
         if (!to.data || (!kStatesOnly && item.segment != p.segments - 1)) return;
-        float* data = to.data + item.sequence * to.sequence + item.head * to.head +
-                      (kStatesOnly ? item.segment * s.local_segment : 0);
-        each(item, s,
-             [&](float& value, int k, int n) { data[k * to.key + n * to.column] = value; });
+        const int slot = kStatesOnly ? item.sequence : state_slot(item);
+        if (slot >= 0) save(item, s, to, slot, kStatesOnly ? item.segment * s.local_segment : 0);
     }
 
     // ---- one chunk ----
 
-    // Rows of b and c behind the sequence belong to the next one.
+    // Rows of b and c behind the segment belong to the next one, or to the next sequence.
     __device__ void clear_rows(int rows) const {
         constexpr int kTiles = kKeys / 64 + kGroups;
         const int packs = (kChunk - rows) * 8;

@@ -13,10 +13,13 @@ struct Sm90Scan {
     ScanRows<uint16_t> out_rows;     // `out` again, for the rows of a short chunk
     const float* slopes = nullptr;   // [heads]
     ScanState<const float> state_in; // read by the first segment alone
-    ScanState<float> state_out;      // written by the last segment
-    ScanState<float> local;          // each segment's own state, but the last one's
-    int64_t local_segment = 0;       // elements from one segment's to the next one's
-    int K = 0, N = 0, tiles = 0;     // tiles of plan.tile columns
+    ScanState<float> state_out;      // written by the last segment; may be state_in's memory
+    // Where there are segments: state_in again, by sequence, copied by the first pass, since one
+    // block of the second may be done with state_out before another has begun with state_in.
+    ScanState<float> initial;
+    ScanState<float> local;      // each segment's own state, but the last one's
+    int64_t local_segment = 0;   // elements from one segment's to the next one's
+    int K = 0, N = 0, tiles = 0; // tiles of plan.tile columns
     bool reverse = false;
     int shift = 0;
     float out_scale = 1, product_scale = 1;
@@ -26,6 +29,7 @@ struct Sm90Arguments {
     static constexpr int kMaxScans = 3;
     Sm90Scan scan[kMaxScans];
     const int32_t* cu_seqlens = nullptr; // device memory; null: every sequence has `tokens`
+    const int32_t* slots = nullptr;      // device memory, optional: see LightningForward
     int scans = 0, sequences = 0, heads = 0, tokens = 0;
     int segments = 1; // parts that a sequence is cut into, walked side by side
     int tiles = 0;    // the largest of the scans'

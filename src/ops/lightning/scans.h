@@ -63,6 +63,7 @@ inline std::vector<LightningDecay> decays_of(const Tensor& slopes) {
 struct Roles {
     Tensor x, y, z, out;
     Tensor state_in, state_out; // optional
+    Tensor slots;               // whose state is whose (lightning.h), optional
     bool state_in_transposed = false;
     bool reversed = false;
     float x_scale = 1, z_scale = 1;
@@ -197,12 +198,18 @@ template <class T> class Scans {
         return lightning_state_floats(loops_, item.roles->K, item.end - item.begin);
     }
 
+    // Of the item's sequence and head in `states`; null where there is none.
+    float* state_of(const Item& item, const Tensor& states) const {
+        const int64_t slot = state_of_sequence(item.roles->slots, item.sequence);
+        if (!states || slot < 0) return nullptr;
+        return states.as<float>() + (slot * shape_.H + item.head) * shape_.D * shape_.E;
+    }
+
     // Returns whether there is one.
     bool load_state(const Item& item, float* state) const {
         const Roles& r = *item.roles;
-        if (!r.state_in) return false;
-        const float* from =
-            r.state_in.as<float>() + (item.sequence * shape_.H + item.head) * shape_.D * shape_.E;
+        const float* from = state_of(item, r.state_in);
+        if (!from) return false;
         const int64_t N = item.end - item.begin;
         if (r.state_in_transposed)
             loops_.load_state_transposed(state, from + item.begin * shape_.E, shape_.E, r.K, N);
@@ -213,11 +220,10 @@ template <class T> class Scans {
 
     void store_state(const Item& item, float* state, bool fresh) const {
         const Roles& r = *item.roles;
-        if (!r.state_out) return;
+        float* const to = state_of(item, r.state_out);
+        if (!to) return;
         if (fresh) std::fill_n(state, state_floats(item), 0.0f);
-        float* to = r.state_out.as<float>() +
-                    (item.sequence * shape_.H + item.head) * shape_.D * shape_.E + item.begin;
-        loops_.store_state(to, shape_.E, state, r.K, item.end - item.begin);
+        loops_.store_state(to + item.begin, shape_.E, state, r.K, item.end - item.begin);
     }
 
     int64_t memory_floats(const Item& item) const {
@@ -292,7 +298,7 @@ template <class T> class Scans {
         for_segments(segments, [&](const Item& item, std::vector<Floats>& state, int64_t s) {
             float* before = state[static_cast<size_t>(s)].get();
             LightningScan<T> scan = make_segment(item, s, before);
-            scan.fresh = s == 0 && !item.roles->state_in;
+            scan.fresh = s == 0 && !state_of(item, item.roles->state_in);
             scan.want_state = scan.want_state && s + 1 == segments;
             run_scan(loops_, scan);
             if (s + 1 == segments) store_state(item, before, false);

@@ -1,0 +1,171 @@
+// Where the time of the sm_90 scan goes: every shape with every number of segments, with and
+// without the first pass, against this run's device-to-device copy.
+//   ops_cuda_bench [B,T,H,D,E ...]
+#include "base/rng.h"
+#include "cuda/stream.h"
+#include "ops/lightning/lightning_sm90.h"
+#include "tensor/device_cuda.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <vector>
+
+namespace tnl::cuda {
+namespace {
+
+struct Shape {
+    int64_t B, T, H, D, E;
+};
+
+// Median microseconds of one call, of several batches of calls in a row.
+template <class F> double microseconds(CudaStream& stream, F&& f) {
+    cudaEvent_t begin{}, end{};
+    check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
+    check_cuda(cudaEventCreate(&end), "cudaEventCreate");
+    const auto batch = [&](int calls) {
+        check_cuda(cudaEventRecord(begin, stream.stream), "cudaEventRecord");
+        for (int i = 0; i < calls; ++i) f();
+        check_cuda(cudaEventRecord(end, stream.stream), "cudaEventRecord");
+        check_cuda(cudaEventSynchronize(end), "cudaEventSynchronize");
+        float milliseconds = 0;
+        check_cuda(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
+        return static_cast<double>(milliseconds) * 1e3 / calls;
+    };
+    batch(3);
+    const int calls = std::clamp(static_cast<int>(4000 / batch(3)), 3, 100);
+    std::vector<double> times;
+    for (int i = 0; i < 7; ++i) times.push_back(batch(calls));
+    std::sort(times.begin(), times.end());
+    check_cuda(cudaEventDestroy(begin), "cudaEventDestroy");
+    check_cuda(cudaEventDestroy(end), "cudaEventDestroy");
+    return times[3];
+}
+
+OwnedTensor random(Device& device, DType dtype, std::initializer_list<int64_t> dims, uint64_t key) {
+    OwnedTensor out(device, dtype, dims);
+    constexpr size_t kDrawn = 1 << 20;
+    std::vector<bf16> values(std::min(static_cast<size_t>(out.size()), kDrawn));
+    for (size_t i = 0; i < values.size(); ++i)
+        values[i] = bf16(static_cast<float>(2 * Philox{4, key}.uniform(i) - 1));
+    auto* to = static_cast<char*>(out.data);
+    for (int64_t left = out.bytes(); left > 0;) {
+        const int64_t part = std::min(left, static_cast<int64_t>(values.size() * sizeof(bf16)));
+        device.upload(to, values.data(), static_cast<size_t>(part));
+        to += part;
+        left -= part;
+    }
+    device.synchronize();
+    return out;
+}
+
+double copy_bandwidth(Device& device, CudaStream& stream) {
+    const size_t bytes = size_t{1} << 30;
+    const Buffer from(device, bytes), to(device, bytes);
+    const double us = microseconds(stream, [&] { device.copy(to.data(), from.data(), bytes); });
+    return 2 * static_cast<double>(bytes) / us * 1e6;
+}
+
+void run(Device& device, CudaStream& stream, const Shape& s, double copy) {
+    const auto heads = [&](int64_t width, uint64_t key) {
+        return random(device, DType::bf16, {s.B, s.T, s.H, width}, key);
+    };
+    const OwnedTensor q = heads(s.D, 1), k = heads(s.D, 2), v = heads(s.E, 3), dout = heads(s.E, 4);
+    const OwnedTensor o = heads(s.E, 5), dq = heads(s.D, 6), dk = heads(s.D, 7), dv = heads(s.E, 8);
+    std::vector<float> laws;
+    for (int64_t h = 1; h <= s.H; ++h)
+        laws.push_back(std::exp2(-8.0f * static_cast<float>(h) / static_cast<float>(s.H)));
+    const OwnedTensor slopes(device, DType::f32, {s.H}), flat(device, DType::f32, {s.H});
+    device.upload(slopes.data, laws.data(), laws.size() * sizeof(float));
+    device.zero(flat.data, static_cast<size_t>(flat.bytes()));
+    device.synchronize();
+    LightningForward f;
+    f.q = q;
+    f.k = k;
+    f.v = v;
+    f.o = o;
+    LightningBackward b;
+    b.q = q;
+    b.k = k;
+    b.v = v;
+    b.dout = dout;
+    b.dq = dq;
+    b.dk = dk;
+    b.dv = dv;
+    const LightningShape shape = check([&] {
+        f.slopes = slopes;
+        return f;
+    }());
+    const double rows = static_cast<double>(s.B * s.T * s.H);
+    const double forward_bytes = rows * 4.0 * static_cast<double>(s.D + s.E);
+    const double backward_bytes =
+        rows * (8.0 * static_cast<double>(s.D) + 6.0 * static_cast<double>(s.E));
+    for (const bool backward : {false, true}) {
+        const ScanPlan chosen = plan_scan_sm90(
+            shape, backward ? 3 : 1, backward ? scan_target(stream, b) : scan_target(stream, f));
+        fmt::print("B{} T{} H{} D{} E{} {}: {}\n", s.B, s.T, s.H, s.D, s.E,
+                   backward ? "backward" : "forward", describe(chosen));
+        if (chosen.kernel != ScanKernel::sm90) continue;
+        for (const int segments : {1, 2, 3, 4, 6, 8, 12, 16}) {
+            const bool mine = segments == chosen.segments;
+            if (!mine && (s.B * s.H > 128 || segments * 2 > s.T / 64)) continue;
+            ScanPlan plan = chosen;
+            plan.segments = segments;
+            plan.grid_x = 132 * 2;
+            plan.grid_x = Sm90Shared(plan.key_width, plan.tile / 64).blocks * 132;
+            const OwnedTensor states(
+                device, DType::u8,
+                {static_cast<int64_t>(sm90_state_bytes(shape, plan, backward)) + 256});
+            auto* room = static_cast<float*>(states.data);
+            double us[2];
+            for (const bool decays : {true, false}) {
+                f.slopes = b.slopes = decays ? slopes : flat;
+                us[decays] = microseconds(stream, [&] {
+                    if (backward)
+                        sm90_backward(stream, plan, shape, b, nullptr, room);
+                    else
+                        sm90_forward(stream, plan, shape, f, nullptr, room);
+                });
+            }
+            const double bytes = backward ? backward_bytes : forward_bytes;
+            fmt::print(
+                "  {:2} segments{} {:9.1f} us  {:.3f} of copy;  no decay {:9.1f} us {:.3f};  "
+                "{:.2f} us a chunk\n",
+                segments, mine ? "*" : " ", us[1], bytes / us[1] * 1e6 / copy, us[0],
+                bytes / us[0] * 1e6 / copy,
+                us[1] / (std::ceil(static_cast<double>(s.T) / 64 / segments) *
+                         std::ceil(static_cast<double>(s.B * s.H * segments * (backward ? 3 : 1)) /
+                                   static_cast<double>(plan.grid_x))));
+            std::fflush(stdout);
+        }
+    }
+}
+
+} // namespace
+
+int bench(int argc, char** argv) {
+    const std::unique_ptr<Device> device = make_cuda_device(0, 1);
+    CudaStream& stream = cuda_of(device->stream());
+    const double copy = copy_bandwidth(*device, stream);
+    fmt::print("{}; copy {:.0f} GB/s\n", device->name(), copy / 1e9);
+    std::vector<Shape> shapes;
+    for (int i = 1; i < argc; ++i) {
+        Shape s{};
+        if (std::sscanf(argv[i], "%ld,%ld,%ld,%ld,%ld", &s.B, &s.T, &s.H, &s.D, &s.E) == 5)
+            shapes.push_back(s);
+    }
+    if (shapes.empty())
+        shapes = {{4, 1024, 32, 128, 128},
+                  {4, 8192, 32, 128, 128},
+                  {8, 2048, 8, 128, 128},
+                  {1, 8192, 16, 128, 128},
+                  {1, 131072, 16, 128, 128}};
+    for (const Shape& s : shapes) run(*device, stream, s, copy);
+    return 0;
+}
+
+} // namespace tnl::cuda
+
+int main(int argc, char** argv) { return tnl::cuda::bench(argc, argv); }
