@@ -34,6 +34,24 @@ CASES = {
        for name in reference.ACTIVATIONS if name != "swish"},
     "tnl3_relu": dict(gate_dim=8, linear_act_fun="relu"),
     "tnl3_exp": dict(gate_dim=8, linear_act_fun="exp"),
+    **{f"decay_{law}": dict(decay_law=law) for law in ("paper", "fla", "none")},
+    "decay_of_every_layer_alike": dict(decay_temperature=False),
+    **{f"value_{name}": dict(value_act_fun=name) for name in ("swish", "exp", "1+elu")},
+    "tnl3_value_none": dict(gate_dim=8, value_act_fun="none"),
+    **{f"gate_{name}": dict(gate_act_fun=name) for name in ("sigmoid", "swish", "exp")},
+    "tnl3_gate_none": dict(gate_dim=8, gate_act_fun="none"),
+    **{f"glu_{name}": dict(glu_act_fun=name) for name in ("swish", "relu", "exp")},
+    "no_gate": dict(output_gate=False),
+    "tnl3_no_gate": dict(gate_dim=8, output_gate=False),
+    "learned_positions": dict(position_embeddings=100, linear_use_lrpe_list=[0, 0, 0]),
+    "rmsnorm": dict(norm_type="rmsnorm"),
+    "norm_eps": dict(norm_eps=1e-3, norm_type="layernorm"),
+    "untied_head": dict(tie_word_embeddings=False),
+    "glu_of_model_width": dict(glu_dim=-1),
+    "narrow_hidden": dict(hidden_dim=24),
+    "wide_head": dict(decoder_attention_heads=1, hidden_dim=256),
+    "heads_of_one": dict(decoder_attention_heads=24, hidden_dim=24),
+    "one_layer_only": dict(decoder_layers=1, linear_use_lrpe_list=[1]),
 }
 
 
@@ -53,24 +71,40 @@ def test_random_checkpoint(name, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 257])
+@pytest.mark.parametrize("seed", range(int(os.environ.get("TNL_PARITY_SEEDS", 16))))
+def test_anything(seed, tmp_path):
+    config, arguments = reference.random_case(seed)
+    folder = reference.write_fixture(tmp_path, config, **arguments)
+    for dtype in ("f32", "bf16", "f64"):
+        done = verify(folder, "--dtype", dtype)
+        assert done.returncode == 0, f"{config} {arguments} {done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("length", [1, 2, 63, 64, 65, 255, 257, 1025])
 def test_lengths(length, tmp_path):
     folder = reference.write_fixture(tmp_path, reference.base_config(), length=length, batch=1,
                                      decode=4, gradients=False, seed=length)
-    if length == 1:  # no next token: no training loss
-        expected = load_file(folder / "expected.safetensors")
-        expected.pop("train_loss")
-        save_file(expected, folder / "expected.safetensors")
     done = verify(folder)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("padding", [[0, 7, 30], [39, 1, 0], [0, -5, 12]])
-def test_padding(padding, tmp_path):
-    folder = reference.write_fixture(tmp_path, reference.base_config(), length=40, batch=3,
-                                     padding=padding, seed=3)
+@pytest.mark.parametrize("gate_dim", [0, 8])
+@pytest.mark.parametrize("padding", [[0, 7, 30], [39, 1, 0], [0, -5, 12], [-1, -39, -20],
+                                     [[3, 4, 20], 0, [0, 39]], [40, 0, 3]])
+def test_padding(padding, gate_dim, tmp_path):
+    folder = reference.write_fixture(tmp_path, reference.base_config(gate_dim=gate_dim), length=40,
+                                     batch=3, padding=padding, seed=3)
     done = verify(folder)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("targets", ["counted", "left out"])
+def test_loss_of_padded_batches(targets, tmp_path):
+    folder = reference.write_fixture(tmp_path, reference.base_config(), length=30, batch=3,
+                                     padding=[5, 0, -9], masked_loss=targets)
+    done = verify(folder, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout)["loss_counts_padding"] == (targets == "counted")
 
 
 def test_a_wrong_value_is_found_and_named(tmp_path):
@@ -84,16 +118,52 @@ def test_a_wrong_value_is_found_and_named(tmp_path):
     assert "prefill_state.1" in done.stdout and "[1, 2, 3, 4]" in done.stdout
 
 
+def test_a_wrong_token_is_found_and_named(tmp_path):
+    folder = reference.write_fixture(tmp_path, reference.base_config(), length=40)
+    expected = load_file(folder / "expected.safetensors")
+    # The last one: no recorded logits follow from it but those after it.
+    expected["greedy_ids"][1, -1] += 1 if expected["greedy_ids"][1, -1] < 90 else -1
+    save_file(expected, folder / "expected.safetensors")
+    done = verify(folder)
+    assert done.returncode == 1
+    assert "[1, 7]" in done.stdout and "15 of 16" in done.stdout
+
+
+def test_a_wrong_weight_fails_every_dtype(tmp_path):
+    """A model that is slightly another one: one scale of one matrix is off by a tenth."""
+    folder = reference.write_fixture(tmp_path, reference.base_config(), length=40)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.channel_mixer.l3.weight"] *= 1.1
+    save_file(weights, folder / "model.safetensors")
+    for dtype in ("f32", "f64", "bf16"):
+        done = verify(folder, "--dtype", dtype, "--json")
+        failed = [t["tensor"] for t in json.loads(done.stdout)["tensors"] if not t["ok"]]
+        # In bf16 too, though plain bf16 computes the same wrong model.
+        assert done.returncode == 1 and "prefill_logits" in failed, dtype
+
+
 def test_bf16_stays_within_twice_plain_bf16(tmp_path):
     folder = reference.write_fixture(tmp_path, reference.base_config(), length=70)
-    done = verify(folder, "--dtype", "bf16")
+    done = verify(folder, "--dtype", "bf16", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
+    for tensor in json.loads(done.stdout)["tensors"]:
+        assert tensor["error"] <= max(2 * tensor["plain_error"], 2**-8), tensor
+        if "logits" in tensor["tensor"]:  # bf16 is seen to be what ran
+            assert 1e-4 < tensor["plain_error"] < 0.1, tensor
 
 
 def test_json_output(tmp_path):
     folder = reference.write_fixture(tmp_path, reference.base_config(), length=20)
     done = verify(folder, "--json")
-    assert done.returncode == 0 and json.loads(done.stdout)
+    out = json.loads(done.stdout)
+    assert done.returncode == 0 and out["verified"]
+    names = [t["tensor"] for t in out["tensors"]]
+    gradients = load_file(folder / "gradients.safetensors")
+    assert set(names) == {"prefill_logits", "decode_logits", "train_loss",
+                          *(f"prefill_state.{i}" for i in range(3)), *(f"d {n}" for n in gradients)}
+    logits = next(t for t in out["tensors"] if t["tensor"] == "prefill_logits")
+    # Every position at once, and again the last of each sequence in pieces.
+    assert logits["values"] == 2 * 20 * 97 + 2 * 97
 
 
 @pytest.mark.skipif(not SHARED.exists(), reason=f"no recorded fixtures at {SHARED}")

@@ -25,6 +25,12 @@ def stop_gradient(x):
 defvjp(stop_gradient, lambda ans, x: lambda g: onp.zeros_like(g))
 
 
+@primitive
+def f32_rounding(x):
+    return x.astype(onp.float32) - x
+
+
+defvjp(f32_rounding, lambda ans, x: lambda g: onp.zeros_like(g))
 erf = primitive(onp.vectorize(math.erf, otypes=[float]))
 defvjp(erf, lambda ans, x: lambda g: g * 2 / math.sqrt(math.pi) * np.exp(-x * x))
 
@@ -72,7 +78,10 @@ def layer_slopes(config, layer):
     if law == "paper":
         factor = 1 - layer / layers if warm else 1
         return onp.array([8 * (h + 1) / heads * factor for h in range(heads)])
-    factor = 1 - layer / (layers - 1) + 1e-5 if warm and layers > 1 else 1
+    if law == "fla":
+        factor = 1 - layer / layers if warm else 1
+        return onp.array([8 * h / heads * factor for h in range(heads)])
+    factor = 1 - layer / max(layers - 1, 1) + 1e-5 if warm else 1
     return onp.array(alibi_slopes(heads)) * factor
 
 
@@ -91,33 +100,48 @@ class Reference:
 
     def norm(self, w, name, x):
         kind = self.config["norm_type"]
+        eps = self.config.get("norm_eps", 0) or (1e-5 if kind == "layernorm" else 1e-6)
         if kind == "layernorm":
             x = x - np.mean(x, axis=-1, keepdims=True)
-            y = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 1e-5)
-            return y * w[name + ".weight"] + w[name + ".bias"]
-        return x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + 1e-6)
+        y = x / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)
+        if kind == "simplermsnorm":
+            return y
+        y = y * w[name + ".weight"]
+        return y + w[name + ".bias"] if kind == "layernorm" else y
+
+    def act(self, field, auto):
+        name = self.config.get(field, "auto")
+        return ACTIVATIONS[auto if name == "auto" else name]
 
     def split(self, x):  # [B,T,h] -> [B,H,T,D]
         B, T, width = x.shape
         return np.transpose(np.reshape(x, (B, T, self.heads, width // self.heads)), (0, 2, 1, 3))
 
     def lrpe(self, theta, x):  # [B,H,T,D] -> [B,H,T,2D]; positions count from the row's start
-        p = onp.arange(x.shape[2]).reshape(1, -1, 1)
-        return np.concatenate([x * np.cos(theta * p), x * np.sin(theta * p)], axis=-1)
+        angle = theta * onp.arange(x.shape[2]).reshape(1, -1, 1)
+        angle = angle + f32_rounding(angle)  # the released code forms the product in f32
+        return np.concatenate([x * np.cos(angle), x * np.sin(angle)], axis=-1)
 
     def mixer(self, w, name, x, layer, mask):
-        act = ACTIVATIONS[self.config["linear_act_fun"]]
-        h = self.hidden
-        if self.low_rank:
-            qkv = act(self.linear(w, name + ".qkv_proj", x))
-            q, k, v = (self.split(qkv[..., i * h : (i + 1) * h]) for i in range(3))
-            u = self.linear(w, name + ".output_gate.0", x)
-            gate = sigmoid(self.linear(w, name + ".output_gate.1", u))
+        c, h = self.config, self.hidden
+        qk_name = c["linear_act_fun"]
+        act, gate = ACTIVATIONS[qk_name], None
+        act_v = self.act("value_act_fun", qk_name if self.low_rank else "none")
+        act_gate = self.act("gate_act_fun", "sigmoid" if self.low_rank else "none")
+        has_gate = c.get("output_gate", True)
+        full_rank = has_gate and not self.low_rank
+        p = self.linear(w, name + (".qkvu_proj" if full_rank else ".qkv_proj"), x)
+        q, k, v = (p[..., i * h : (i + 1) * h] for i in range(3))
+        if self.low_rank and act_v is act:  # TNL3: one activation over q, k and v together
+            p = act(p)
+            q, k, v = (self.split(p[..., i * h : (i + 1) * h]) for i in range(3))
         else:
-            qkvu = self.linear(w, name + ".qkvu_proj", x)
-            q, k = (act(self.split(qkvu[..., i * h : (i + 1) * h])) for i in range(2))
-            v = self.split(qkvu[..., 2 * h : 3 * h])
-            gate = qkvu[..., 3 * h :]
+            q, k, v = act(self.split(q)), act(self.split(k)), act_v(self.split(v))
+        if full_rank:
+            gate = act_gate(p[..., 3 * h :])
+        elif has_gate:
+            u = self.linear(w, name + ".output_gate.0", x)
+            gate = act_gate(self.linear(w, name + ".output_gate.1", u))
         if self.uses_lrpe(layer):
             theta = w[name + ".lrpe.theta"]
             q, k = self.lrpe(theta, q), self.lrpe(theta, k)
@@ -132,7 +156,8 @@ class Reference:
         state = np.einsum("ht,bhtd,bhte->bhde", last, k, v)
         B = x.shape[0]
         o = np.reshape(np.transpose(o, (0, 2, 1, 3)), (B, T, h))
-        o = self.norm(w, name + ".norm", o) * gate
+        o = self.norm(w, name + ".norm", o)
+        o = o if gate is None else o * gate
         return self.linear(w, name + ".out_proj", o), state
 
     def uses_lrpe(self, layer):
@@ -145,6 +170,9 @@ class Reference:
         mask = onp.ones(ids.shape) if mask is None else mask
         scale = 1.0 if c["no_scale_embedding"] else math.sqrt(c["decoder_embed_dim"])
         x = scale * w["model.embed_tokens.weight"][ids]
+        if c.get("position_embeddings", 0):
+            x = x + w["model.embed_positions.weight"][: ids.shape[1]]
+        glu_act = ACTIVATIONS[c.get("glu_act_fun", "none")]
         states = []
         for layer in range(c["decoder_layers"]):
             name = f"model.layers.{layer}"
@@ -154,21 +182,26 @@ class Reference:
             states.append(state)
             x = x + y
             y = self.norm(w, name + ".channel_norm", x)
-            y = self.linear(w, name + ".channel_mixer.l1", y) * self.linear(
+            y = glu_act(self.linear(w, name + ".channel_mixer.l1", y)) * self.linear(
                 w, name + ".channel_mixer.l2", y
             )
             x = x + self.linear(w, name + ".channel_mixer.l3", y)
         x = self.norm(w, "model.final_norm", x)
-        return np.einsum("btc,vc->btv", x, w["model.embed_tokens.weight"]), states
+        tied = c["tie_word_embeddings"]
+        head = w["model.embed_tokens.weight" if tied else "lm_head.weight"]
+        return np.einsum("btc,vc->btv", x, head), states
 
-    def loss(self, w, ids):
-        logits, _ = self.forward(w, ids)
+    def loss(self, w, ids, mask=None, counted=None):
+        """Mean over the next tokens that `counted` [B,T] has at 1; over all without it."""
+        logits, _ = self.forward(w, ids, mask)
         logits = logits[:, :-1]
         top = np.max(logits, axis=-1, keepdims=True)
         lse = np.log(np.sum(np.exp(logits - top), axis=-1)) + top[..., 0]
         B, T = ids.shape
         rows, cols = onp.meshgrid(onp.arange(B), onp.arange(T - 1), indexing="ij")
-        return np.mean(lse - logits[rows, cols, ids[:, 1:]])
+        losses = lse - logits[rows, cols, ids[:, 1:]]
+        return np.mean(losses) if counted is None else np.sum(
+            losses * counted[:, 1:]) / onp.sum(counted[:, 1:])
 
 
 def base_config(**changes):
@@ -184,9 +217,56 @@ def base_config(**changes):
     return config
 
 
+def random_case(seed):
+    """A configuration at random, and arguments for write_fixture."""
+    rng = onp.random.default_rng([seed, 2024])
+
+    def choose(*values):
+        return values[int(rng.integers(len(values)))]
+
+    heads = choose(1, 2, 3, 4, 5, 6, 7, 8, 12)
+    head = choose(1, 2, 3, 4, 7, 8, 12, 16, 17, 24, 32, 33, 40)
+    layers = choose(1, 2, 3, 4)
+    hidden = heads * head
+    names = list(ACTIVATIONS)
+    config = base_config(
+        vocab_size=choose(5, 50, 97, 128, 257), decoder_embed_dim=choose(hidden, hidden, 24, 35, 64),
+        hidden_dim=hidden, decoder_layers=layers, decoder_attention_heads=heads,
+        glu_dim=choose(-1, 1, 7, 40, 64, 96), gate_dim=choose(0, 0, 1, 3, 8, 16),
+        bias=choose(False, False, True), no_scale_embedding=choose(False, True),
+        norm_type=choose("simplermsnorm", "simplermsnorm", "rmsnorm", "layernorm"),
+        linear_act_fun=choose("swish", "silu", *names),
+        linear_use_lrpe_list=[choose(0, 1) for _ in range(layers)],
+        tie_word_embeddings=choose(True, True, False), init_std=choose(0.02, 0.06, 0.15),
+        decay_law=choose("alibi", "alibi", "paper", "fla", "none"),
+        decay_temperature=choose(True, True, False), output_gate=choose(True, True, True, False),
+        value_act_fun=choose("auto", "auto", *names), gate_act_fun=choose("auto", "auto", *names),
+        glu_act_fun=choose("none", "none", *names), norm_eps=choose(0, 0, 1e-5, 1e-3))
+    if config["gate_dim"] == 0:
+        config.pop("gate_dim")
+    length = choose(1, 2, 3, 31, 32, 33, 63, 64, 65, 100, 127, 128, 129, 200, 257, 300)
+    if choose(*[False] * 9, True):
+        length = choose(513, 700, 1025)
+    batch, decode = choose(1, 2, 3, 5), choose(1, 4, 8)
+    config["position_embeddings"] = choose(0, 0, 0, length + decode + choose(0, 9))
+    padding = masked_loss = None
+    if choose(True, False) and length > 1:
+        kinds = [0, 0, choose(1, 5, length // 2, length - 1), -choose(1, 5, length // 3),
+                 sorted(rng.integers(0, length, length // 3).tolist())]
+        padding = [kinds[int(rng.integers(len(kinds)))] for _ in range(batch)]
+        padding = [n if isinstance(n, list) or abs(n) < length else 0 for n in padding]
+        masked_loss = choose(None, "counted", "left out")
+        if padding_mask(padding, length)[:, 1:].sum() == 0:
+            masked_loss = None
+    return config, dict(batch=batch, length=length, decode=decode, padding=padding,
+                        masked_loss=masked_loss, gradients=length <= 130 or choose(True, False),
+                        seed=seed)
+
+
 def random_weights(config, seed):
     rng = onp.random.default_rng(seed)
-    C, h, F = config["decoder_embed_dim"], config["hidden_dim"], config["glu_dim"]
+    C, h = config["decoder_embed_dim"], config["hidden_dim"]
+    F = C if config["glu_dim"] == -1 else config["glu_dim"]
     H, std = config["decoder_attention_heads"], config["init_std"]
     w = {}
 
@@ -199,22 +279,29 @@ def random_weights(config, seed):
             normal(name + ".bias", out)
 
     def norm(name, width):
-        if config["norm_type"] == "layernorm":
+        if config["norm_type"] != "simplermsnorm":
             w[name + ".weight"] = (1 + rng.normal(0, 0.2, width)).astype(onp.float32)
+        if config["norm_type"] == "layernorm":
             normal(name + ".bias", width)
 
     normal("model.embed_tokens.weight", config["vocab_size"], C)
+    if config.get("position_embeddings", 0):
+        normal("model.embed_positions.weight", config["position_embeddings"], C)
+    if not config["tie_word_embeddings"]:
+        normal("lm_head.weight", config["vocab_size"], C)
     for i in range(config["decoder_layers"]):
         p = f"model.layers.{i}."
         norm(p + "token_norm", C)
         norm(p + "channel_norm", C)
         norm(p + "token_mixer.norm", h)
-        if config.get("gate_dim", 0) > 0:
-            linear(p + "token_mixer.qkv_proj", 3 * h, C)
+        gate, low_rank = config.get("output_gate", True), config.get("gate_dim", 0) > 0
+        if gate and low_rank:
             linear(p + "token_mixer.output_gate.0", config["gate_dim"], C)
             linear(p + "token_mixer.output_gate.1", h, config["gate_dim"])
-        else:
+        if gate and not low_rank:
             linear(p + "token_mixer.qkvu_proj", 4 * h, C)
+        else:
+            linear(p + "token_mixer.qkv_proj", 3 * h, C)
         uses = config["linear_use_lrpe_list"]
         if i < len(uses) and uses[i] == 1:
             theta = 10000.0 ** (-2 / h * onp.arange(h))
@@ -227,9 +314,24 @@ def random_weights(config, seed):
     return w
 
 
+def padding_mask(padding, length):
+    """For each row the number of masked tokens at its left (negative: at its right), or the indices
+    of masked tokens as a list."""
+    mask = onp.ones((len(padding), length), dtype=onp.int64)
+    for row, n in enumerate(padding):
+        if isinstance(n, list):
+            mask[row, n] = 0
+        elif n > 0:
+            mask[row, :n] = 0
+        elif n < 0:
+            mask[row, n:] = 0
+    return mask
+
+
 def write_fixture(folder, config, batch=2, length=80, decode=8, padding=None, seed=0,
-                  gradients=True):
-    """padding: for each row the number of masked tokens at its left (negative: at its right)."""
+                  gradients=True, masked_loss=None):
+    """padding: see padding_mask. masked_loss: with padding there is a train_loss only if this is
+    given: "counted" or "left out", of targets that are masked."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = onp.random.default_rng(seed + 1)
@@ -237,12 +339,7 @@ def write_fixture(folder, config, batch=2, length=80, decode=8, padding=None, se
     wide = {k: v.astype(onp.float64) for k, v in weights.items()}
     model = Reference(config)
     ids = rng.integers(3, config["vocab_size"], (batch, length))
-    mask = onp.ones((batch, length), dtype=onp.int64)
-    for row, n in enumerate(padding or []):
-        if n > 0:
-            mask[row, :n] = 0
-        elif n < 0:
-            mask[row, n:] = 0
+    mask = padding_mask(padding or [0] * batch, length)
     ids = onp.where(mask == 1, ids, config["pad_token_id"])
     logits, states = model.forward(wide, ids, mask)
     expected = {"input_ids": ids.astype(onp.int64), "prefill_logits": logits.astype(onp.float32)}
@@ -261,10 +358,12 @@ def write_fixture(folder, config, batch=2, length=80, decode=8, padding=None, se
     expected["decode_logits"] = onp.stack(decoded, axis=1).astype(onp.float32)
     if padding:
         expected["attention_mask"] = mask
-    else:
-        expected["train_loss"] = onp.array([model.loss(wide, ids)], dtype=onp.float32)
+    if length > 1 and (not padding or masked_loss):
+        counted = mask if masked_loss == "left out" else None
+        expected["train_loss"] = onp.array([model.loss(wide, ids, mask, counted)],
+                                           dtype=onp.float32)
         if gradients:
-            g = grad(model.loss)(wide, ids)
+            g = grad(model.loss)(wide, ids, mask, counted)
             save_file({k: onp.ascontiguousarray(v, dtype=onp.float32) for k, v in g.items()},
                       folder / "gradients.safetensors")
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})

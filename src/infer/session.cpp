@@ -109,6 +109,20 @@ void Session::move(int64_t to, int64_t from) {
     lengths_[static_cast<size_t>(to)] = lengths_[static_cast<size_t>(from)];
 }
 
+void Session::set_state(int64_t slot, const States& from, int64_t row, int64_t tokens) {
+    TNL_CHECK(from.layers.size() == states_.layers.size(), "a state of {} layers, wanted {}",
+              from.layers.size(), states_.layers.size());
+    for (size_t l = 0; l < states_.layers.size(); ++l) {
+        const Tensor target = states_.layers[l].slice(0, slot, slot + 1);
+        const Tensor source = from.layers[l].slice(0, row, row + 1);
+        TNL_CHECK(source.shape == target.shape && source.dtype == target.dtype,
+                  "layer {}: state {} {}, wanted {} {}", l, name_of(source.dtype),
+                  source.shape_string(), name_of(target.dtype), target.shape_string());
+        device_.copy(target.data, source.data, static_cast<size_t>(source.bytes()));
+    }
+    set_length(slot, tokens);
+}
+
 std::span<const float> Session::logits(int64_t row) const {
     const int64_t V = model_.config().vocab_size;
     return {logits_.data() + row * V, static_cast<size_t>(V)};

@@ -36,6 +36,9 @@ class Session {
     void reset(int64_t first, int64_t count);
     // Slot `to` becomes what slot `from` is.
     void move(int64_t to, int64_t from);
+    // A slot takes the state of sequence `row` of `from` (on the device, of the session's model and
+    // dtype), `tokens` long.
+    void set_state(int64_t slot, const States& from, int64_t row, int64_t tokens);
     // Tokens seen by a slot.
     int64_t length(int64_t slot) const { return lengths_[static_cast<size_t>(slot)]; }
     // Sets the number of tokens seen without touching the state: for benchmarks of long contexts.
