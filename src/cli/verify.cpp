@@ -138,8 +138,8 @@ int run_verify(const VerifyOptions& o) {
     const RecordedGradients* recorded_gradients = gradients ? &*gradients : nullptr;
     const auto device = make_device(o.device, o.threads);
     const Verification v =
-        verify(o.model, model, *device, {dtype_from_name(o.dtype), o.chunk, nullptr, std::nullopt}, recorded,
-               recorded_gradients);
+        verify(o.model, model, *device, {dtype_from_name(o.dtype), o.chunk, nullptr, std::nullopt},
+               recorded, recorded_gradients);
     if (o.json)
         print_json(o, v, recorded, recorded_gradients, *device);
     else

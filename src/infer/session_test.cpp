@@ -163,6 +163,22 @@ TEST_P(SessionOfVariant, MoveAndResetAreAboutOneSlot) {
     EXPECT_EQ(s.length(2), 50);
 }
 
+TEST(Session, TakesAStateThatWasComputedElsewhere) {
+    ModelBed b(small_config(true), DType::f32, cpu_kernels());
+    Session from(b.model, *b.device, b.weights, {DType::f32, 3, 16});
+    Session to(b.model, *b.device, b.weights, {DType::f32, 2, 16});
+    prefill(from, 0, {random_tokens(5, 1), random_tokens(9, 2), random_tokens(40, 3)});
+    to.set_state(1, from.states(), 2, from.length(2));
+    EXPECT_EQ(to.length(1), 40);
+    EXPECT_EQ(state_distance(from, 2, to, 1), 0);
+    EXPECT_THROW(to.set_state(0, States{}, 0, 1), Error);
+    const std::vector<int32_t> next{7, 7, 7};
+    from.decode(next);
+    to.decode(std::span(next).first(2));
+    const std::vector<double> wanted(from.logits(2).begin(), from.logits(2).end());
+    EXPECT_LT(distance(to.logits(1), wanted), 1e-6);
+}
+
 TEST(Session, MemoryIsMeasuredAndDoesNotDependOnTheText) {
     ModelBed b(small_config(false), DType::f32, cpu_kernels());
     const Session::Options options{DType::f32, 2, 32};

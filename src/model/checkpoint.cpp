@@ -133,6 +133,10 @@ ModelConfig load_model_config(const fs::path& directory) {
     return read_model_config(directory / "config.json");
 }
 
+void check_weights(const TensorFiles& files, const ParamTable& table) {
+    static_cast<void>(locate(files, table));
+}
+
 void load_weights(const fs::path& directory, const ParamTable& table, Tensor flat,
                   ThreadPool& threads) {
     TNL_CHECK(flat.is({table.flat_size()}), "flat buffer has shape {}, wanted [{}]",

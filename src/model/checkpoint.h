@@ -9,6 +9,8 @@
 
 namespace tnl {
 
+class TensorFiles;
+
 ModelConfig load_model_config(const std::filesystem::path& directory); // its config.json
 
 // Reads every parameter of `table` into flat [flat_size] (host memory; f64, f32 or bf16), padding
@@ -19,7 +21,10 @@ ModelConfig load_model_config(const std::filesystem::path& directory); // its co
 void load_weights(const std::filesystem::path& directory, const ParamTable& table, Tensor flat,
                   ThreadPool& threads);
 
-// The same into new memory of a device.
+// The first half of that: throws where names, shapes or dtypes are wrong. Values are not read.
+void check_weights(const TensorFiles& files, const ParamTable& table);
+
+// The same as load_weights into new memory of a device.
 OwnedTensor load_weights_to_device(const std::filesystem::path& directory, const Model& model,
                                    Device& device, DType dtype);
 

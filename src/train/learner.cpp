@@ -37,22 +37,20 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     measure_arenas(plan, config, model, device);
     const auto n = static_cast<size_t>(model.params().flat_size());
     const bool narrow = config.dtype() != DType::f32;
-    const std::pair<const char*, size_t> lines[] = {
-        {narrow ? "weights, bf16" : "weights, f32", n * (narrow ? 2u : 4u)},
-        {"master weights, f32", narrow ? n * 4 : 0},
-        {"gradients, f32", n * 4},
-        {"AdamW moments, f32", n * 8},
-        {"activations", plan.activations},
-        {"scratch", plan.scratch}};
-    for (const auto& [name, bytes] : lines) plan.total += bytes;
+    plan.lines.emplace_back(narrow ? "weights, bf16" : "weights, f32", n * (narrow ? 2u : 4u));
+    if (narrow) plan.lines.emplace_back("master weights, f32", n * 4);
+    plan.lines.emplace_back("gradients, f32", n * 4);
+    plan.lines.emplace_back("AdamW moments, f32", n * 8);
+    plan.lines.emplace_back("activations", plan.activations);
+    plan.lines.emplace_back("scratch", plan.scratch);
+    for (const auto& [name, bytes] : plan.lines) plan.total += bytes;
     const bool large = plan.total >= size_t{16} << 30;
-    const auto add = [&](const char* name, size_t bytes) {
+    const auto add = [&](const std::string& name, size_t bytes) {
         plan.table += fmt::format("  {:<20} {:9.1f} {}\n", name,
                                   static_cast<double>(bytes) / (large ? 0x1p30 : 0x1p20),
                                   large ? "GiB" : "MiB");
     };
-    for (const auto& [name, bytes] : lines)
-        if (bytes != 0) add(name, bytes);
+    for (const auto& [name, bytes] : plan.lines) add(name, bytes);
     add("together", plan.total);
     return plan;
 }

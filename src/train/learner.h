@@ -7,14 +7,17 @@
 
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace tnl {
 
 // Bytes of device memory that a run takes.
 struct MemoryPlan {
-    size_t activations = 0, scratch = 0; // arenas, for training and for evaluation
-    size_t total = 0;                    // with weights, gradients, moments
-    std::string table;                   // a line for each: "name  MiB"
+    size_t activations = 0, scratch = 0;               // arenas, for training and for evaluation
+    size_t total = 0;                                  // with weights, gradients, moments
+    std::vector<std::pair<std::string, size_t>> lines; // what total sums
+    std::string table;                                 // a line for each: "name  MiB"
 };
 MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device);
 
