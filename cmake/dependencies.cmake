@@ -8,8 +8,15 @@ find_package(ZLIB REQUIRED)
 pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
 pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
-pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+# SentencePiece by its files: Ubuntu's sentencepiece.pc asks for Protocol Buffers, which it hides.
+find_path(SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
+find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
 find_library(SENTENCEPIECE_TRAIN sentencepiece_train REQUIRED)
+add_library(SentencePiece::sentencepiece UNKNOWN IMPORTED)
+set_target_properties(SentencePiece::sentencepiece PROPERTIES
+  IMPORTED_LOCATION ${SENTENCEPIECE_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${SENTENCEPIECE_INCLUDE})
+execute_process(COMMAND ${PKG_CONFIG_EXECUTABLE} --modversion sentencepiece
+  OUTPUT_VARIABLE SENTENCEPIECE_VERSION OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
 find_path(TOMLPP_INCLUDE toml++/toml.h REQUIRED)
 # oneDNN by its files: Debian's dnnl-config.cmake asks for OpenCL, which nothing here uses.
 find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.hpp REQUIRED)

@@ -48,7 +48,7 @@ void blas_gemm(const GemmBlock<float, float>& block);
 void blas_gemm(const GemmBlock<double, double>& block);
 void blas_gemm(const GemmBlock<bf16, float>& block); // through f32 panels
 void blas_gemm(const GemmBlock<bf16, bf16>& block);
-void dnnl_gemm(const GemmBlock<bf16, float>& block); // needs avx512_bf16 to be fast
+void dnnl_gemm(const GemmBlock<bf16, float>& block); // alpha 1; needs avx512_bf16 to be fast
 void dnnl_gemm(const GemmBlock<bf16, bf16>& block);
 
 } // namespace tnl

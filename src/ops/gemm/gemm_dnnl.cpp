@@ -10,8 +10,8 @@
 namespace tnl {
 namespace {
 
-using Key = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, float,
-                       float, bool>;
+using Key =
+    std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, bool, bool, float, bool>;
 
 dnnl::memory::desc matrix(int64_t rows, int64_t cols, int64_t ld, bool transposed,
                           dnnl::memory::data_type type) {
@@ -33,6 +33,17 @@ struct Local {
     Local() { omp_set_num_threads(1); }
 };
 
+// oneDNN 2 (Debian 12) describes a product before its primitive, oneDNN 3 (Ubuntu 24.04) with it.
+template <class Matmul>
+Matmul make_product(const dnnl::engine& engine, const Prepared& p,
+                    const dnnl::primitive_attr& attributes) {
+    using Description = typename Matmul::primitive_desc;
+    if constexpr (requires { typename Matmul::desc; })
+        return Matmul(Description(typename Matmul::desc(p.a, p.b, p.c), attributes, engine));
+    else
+        return Matmul(Description(engine, p.a, p.b, p.c, attributes));
+}
+
 template <class C> Prepared prepare(const dnnl::engine& engine, const GemmBlock<bf16, C>& g) {
     using Type = dnnl::memory::data_type;
     Prepared p;
@@ -40,30 +51,20 @@ template <class C> Prepared prepare(const dnnl::engine& engine, const GemmBlock<
     p.b = matrix(g.K, g.N, g.ldb, g.transpose_b, Type::bf16);
     p.c = matrix(g.M, g.N, g.ldc, false, std::is_same_v<C, float> ? Type::f32 : Type::bf16);
     dnnl::primitive_attr attributes;
-    if (g.alpha != 1) attributes.set_output_scales(0, {g.alpha});
     if (g.beta != 0) {
         dnnl::post_ops sum;
         sum.append_sum(g.beta);
         attributes.set_post_ops(sum);
     }
-    const dnnl::matmul::desc description(p.a, p.b, p.c);
-    p.primitive = dnnl::matmul(dnnl::matmul::primitive_desc(description, attributes, engine));
+    p.primitive = make_product<dnnl::matmul>(engine, p, attributes);
     return p;
 }
 
 template <class C> void multiply(const GemmBlock<bf16, C>& g) {
+    TNL_CHECK(g.alpha == 1, "gemm by oneDNN: alpha is {}, wanted 1", g.alpha);
     thread_local Local local;
-    const Key key{g.M,
-                  g.N,
-                  g.K,
-                  g.lda,
-                  g.ldb,
-                  g.ldc,
-                  g.transpose_a,
-                  g.transpose_b,
-                  g.alpha,
-                  g.beta,
-                  std::is_same_v<C, float>};
+    const Key key{g.M,   g.N,           g.K,           g.lda,  g.ldb,
+                  g.ldc, g.transpose_a, g.transpose_b, g.beta, std::is_same_v<C, float>};
     auto found = local.prepared.find(key);
     if (found == local.prepared.end())
         found = local.prepared.emplace(key, prepare(local.engine, g)).first;

@@ -12,7 +12,7 @@ constexpr int64_t kWorkPerThread = 1 << 17;
 
 template <class T, class C> void run_block(const GemmBlock<T, C>& block) {
     if constexpr (std::is_same_v<T, bf16>)
-        if (cpu_features().avx512_bf16) return dnnl_gemm(block);
+        if (cpu_features().avx512_bf16 && block.alpha == 1) return dnnl_gemm(block);
     blas_gemm(block);
 }
 

@@ -140,10 +140,10 @@ TEST(Gemm, OneDnnBf16) {
                 const Strided b = operand(bed, DType::bf16, s.K, s.N, tb, 2);
                 const OwnedTensor c = bed.normal(DType::f32, {s.M, s.N}, 3);
                 const OwnedTensor d = converted(*bed.device, c, DType::f32);
-                cpu_oracle_kernels().gemm(bed.stream(), d, a.view, b.view, ta, tb, 0.5f, beta);
+                cpu_oracle_kernels().gemm(bed.stream(), d, a.view, b.view, ta, tb, 1, beta);
                 dnnl_gemm(GemmBlock<bf16, float>{
                     s.M, s.N, s.K, a.view.as<bf16>(), b.view.as<bf16>(), c.as<float>(),
-                    a.view.row_stride(), b.view.row_stride(), s.N, ta, tb, 0.5f, beta});
+                    a.view.row_stride(), b.view.row_stride(), s.N, ta, tb, 1, beta});
                 EXPECT_TRUE(close(c, d, 1e-6));
             }
 }
