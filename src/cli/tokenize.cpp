@@ -11,12 +11,13 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <optional>
 
 namespace tnl {
 namespace {
 
 struct TokenizeCommand {
-    std::vector<std::string> inputs;
+    std::vector<std::string> inputs, held_out;
     std::string tokenizer, bad_utf8 = "error";
     ReaderOptions reader;
     TokenizeOptions tokenize;
@@ -40,15 +41,18 @@ int run_tokenize(const TokenizeCommand& c) {
     for (const auto& [name, value] : enum_names(BadUtf8{}))
         if (name == c.bad_utf8) options.bad_utf8 = value;
     DocumentReader reader(c.inputs, options);
+    std::optional<DocumentReader> held_out;
+    if (!c.held_out.empty()) held_out.emplace(c.held_out, options);
     const bool live = isatty(STDERR_FILENO) && !c.json;
-    const TokenizeResult r = tokenize(reader, tokenizer, c.tokenize, [&](const TokenizeResult& so) {
-        if (live) show_progress(so);
-    });
+    const TokenizeResult r = tokenize(reader, held_out ? &*held_out : nullptr, tokenizer,
+                                      c.tokenize, [&](const TokenizeResult& so) {
+                                          if (live) show_progress(so);
+                                      });
     if (live) std::fputc('\n', stderr);
     write_file_atomic(c.tokenize.output / "tokenizer.model", tokenizer.serialized());
     const int64_t tokens = r.train.tokens + r.val.tokens;
     nlohmann::ordered_json summary = {
-        {"files", reader.files().size()},
+        {"files", reader.files().size() + (held_out ? held_out->files().size() : 0)},
         {"documents", r.read.documents},
         {"text_bytes", r.read.bytes},
         {"tokens", tokens},
@@ -96,6 +100,10 @@ void add_tokenize_command(CLI::App& app) {
     command->add_option("--bad-utf8", c->bad_utf8, "documents with invalid UTF-8")
         ->check(CLI::IsMember({"error", "replace", "skip"}))
         ->capture_default_str();
+    command
+        ->add_option("--val", c->held_out,
+                     "file of held-out documents, for val/; repeatable, wildcards are expanded")
+        ->allow_extra_args(false);
     command
         ->add_option("--val-fraction", c->tokenize.val_fraction,
                      "share of documents held out, chosen by hash, 0 to 1")

@@ -82,8 +82,8 @@ void split_document(std::string text, const TokenizeOptions& options, std::vecto
 
 } // namespace
 
-TokenizeResult tokenize(DocumentReader& reader, const Tokenizer& tokenizer,
-                        const TokenizeOptions& options,
+TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
+                        const Tokenizer& tokenizer, const TokenizeOptions& options,
                         const std::function<void(const TokenizeResult&)>& progress) {
     for (const auto& [name, share] :
          {std::pair("val_fraction", options.val_fraction), std::pair("val_tail", options.val_tail)})
@@ -96,14 +96,20 @@ TokenizeResult tokenize(DocumentReader& reader, const Tokenizer& tokenizer,
     Split train(options.output / "train", tokenizer, options.shard_tokens);
     Split val(options.output / "val", tokenizer, options.shard_tokens);
     TokenizeResult result;
-    for (bool more = true; more;) {
+    DocumentReader* from = &reader;
+    while (from != nullptr) {
         std::vector<Piece> pieces;
         Document document;
-        for (int64_t bytes = 0; bytes < kBatchBytes;) {
-            more = reader.next(document);
-            if (!more) break;
+        for (int64_t bytes = 0; from != nullptr && bytes < kBatchBytes;) {
+            if (!from->next(document)) {
+                from = from == &reader ? held_out : nullptr;
+                continue;
+            }
             bytes += static_cast<int64_t>(document.text.size());
-            split_document(std::move(document.text), options, pieces);
+            if (from == held_out)
+                pieces.push_back({std::move(document.text), true, {}});
+            else
+                split_document(std::move(document.text), options, pieces);
         }
         pool.parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
@@ -118,11 +124,12 @@ TokenizeResult tokenize(DocumentReader& reader, const Tokenizer& tokenizer,
                 .add(piece.tokens, static_cast<int64_t>(piece.text.size()),
                      piece.held_out ? result.val : result.train);
         result.read = reader.counts();
+        if (held_out != nullptr) result.read += held_out->counts();
         result.seconds =
             std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
         if (progress) progress(result);
     }
-    if (result.train.documents + result.val.documents == 0)
+    if (result.train.documents == 0 && (held_out != nullptr || result.val.documents == 0))
         fail("the corpus is empty: {} file(s) without a document of text", reader.files().size());
     train.close();
     val.close();

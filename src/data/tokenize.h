@@ -27,10 +27,10 @@ struct TokenizeResult {
     double seconds = 0;
 };
 
-// progress(result so far) is called now and then. Existing shards in the output are replaced.
-// Throws when there is no text at all.
-TokenizeResult tokenize(DocumentReader& reader, const Tokenizer& tokenizer,
-                        const TokenizeOptions& options,
+// held_out, if given: documents that go to val/ whole. progress(result so far) is called now and
+// then. Existing shards in the output are replaced. Throws when there is no text at all.
+TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
+                        const Tokenizer& tokenizer, const TokenizeOptions& options,
                         const std::function<void(const TokenizeResult&)>& progress);
 
 } // namespace tnl

@@ -106,6 +106,15 @@ DocumentReader::DocumentReader(const std::vector<std::string>& inputs, ReaderOpt
     : options_(std::move(options)), files_(expand_inputs(inputs)) {}
 DocumentReader::~DocumentReader() = default;
 
+DocumentReader::Counts& DocumentReader::Counts::operator+=(const Counts& more) {
+    documents += more.documents;
+    bytes += more.bytes;
+    replaced += more.replaced;
+    skipped += more.skipped;
+    empty += more.empty;
+    return *this;
+}
+
 bool DocumentReader::next(Document& document) {
     while (next_raw(document))
         if (accept(document)) return true;

@@ -40,6 +40,7 @@ class DocumentReader {
     const std::vector<std::filesystem::path>& files() const { return files_; }
     struct Counts {
         int64_t documents = 0, bytes = 0, replaced = 0, skipped = 0, empty = 0;
+        Counts& operator+=(const Counts& more);
     };
     const Counts& counts() const { return counts_; }
 
