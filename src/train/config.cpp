@@ -37,10 +37,10 @@ void check_optimizer(const OptimizerConfig& o) {
 }
 
 void check_loop(const LoopConfig& t) {
-    const int budgets = (t.steps != 0) + (t.tokens != 0) + (t.minutes != 0);
-    if (budgets != 1)
+    if ((t.steps != 0) + (t.tokens != 0) > 1 || (t.steps == 0 && t.tokens == 0 && t.minutes == 0))
         throw UsageError(fmt::format("train.steps = {}, train.tokens = {}, train.minutes = {}: "
-                                     "wanted exactly one of them",
+                                     "wanted steps or tokens, or minutes, or minutes with one of "
+                                     "the others as a limit",
                                      t.steps, t.tokens, t.minutes));
     want(t.steps >= 0, "train.steps", t.steps, "a positive number");
     want(t.tokens >= 0, "train.tokens", t.tokens, "a positive number");
@@ -123,9 +123,11 @@ void TrainConfig::validate() {
 
 void TrainConfig::resolve_steps(double seconds_per_step) {
     if (train.tokens > 0) train.steps = (train.tokens + step_tokens() - 1) / step_tokens();
-    if (train.minutes > 0)
-        train.steps = std::max<int64_t>(
+    if (train.minutes > 0) {
+        const auto fit = std::max<int64_t>(
             1, static_cast<int64_t>(train.minutes * 60 / std::max(1e-9, seconds_per_step)));
+        train.steps = train.steps > 0 ? std::min(train.steps, fit) : fit;
+    }
     train.tokens = 0;
     train.minutes = 0;
     if (!schedule.warmup) schedule.warmup = std::min<int64_t>(2000, train.steps / 20);
@@ -184,7 +186,9 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
     config.run = stored.run;
     // Budgets have become steps: time measured once, tokens by the batch.
     LoopConfig& t = config.train;
-    if (binding.given("train.minutes") && t.minutes > 0 && !binding.given("train.steps")) {
+    if (binding.given("train.minutes") && t.minutes > 0) {
+        t.steps = stored.train.steps;
+        t.tokens = 0;
         t.minutes = 0;
     } else if (binding.given("train.tokens") && t.tokens > 0 && !binding.given("train.steps")) {
         t.steps = 0;

@@ -72,8 +72,8 @@ struct LoopConfig {
         visit("steps", steps, "updates of the weights; or give tokens, or minutes");
         visit("tokens", tokens, "tokens to train on, rounded up to whole steps");
         visit("minutes", minutes,
-              "time to train for: becomes a number of steps at the start, from "
-              "the speed measured then");
+              "time to train for, also beside steps or tokens: what ends first. Becomes a number "
+              "of steps at the start, from the speed measured then");
         visit("rows", rows, "sequences of a micro-batch (B)");
         visit("length", length, "tokens of a sequence (T)");
         visit("accumulate", accumulate, "micro-batches of a step, their gradients summed");

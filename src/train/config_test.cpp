@@ -52,7 +52,7 @@ TEST(TrainConfig, ErrorsNameFieldValueAndWhatIsRight) {
     EXPECT_THAT(error({"optimizer.lr=-1"}), HasSubstr("optimizer.lr = -1: wanted a positive"));
     EXPECT_THAT(error({"optimizer.rl=1"}), HasSubstr("nearest is optimizer.lr"));
     EXPECT_THAT(error({"train.rows=many"}), HasSubstr("train.rows"));
-    EXPECT_THAT(error({"train.tokens=1000"}), HasSubstr("wanted exactly one of them"));
+    EXPECT_THAT(error({"train.tokens=1000"}), HasSubstr("wanted steps or tokens, or minutes"));
     EXPECT_THAT(error({"train.batch_tokens=5000"}), HasSubstr("8 * 512 = 4096"));
     EXPECT_THAT(error({"train.dtype=f16"}), HasSubstr("f32 or bf16"));
     EXPECT_THAT(error({"schedule.kind=cosin"}), HasSubstr("cosine"));
@@ -73,6 +73,12 @@ TEST(TrainConfig, BudgetsBecomeSteps) {
     c.resolve_steps(0.5);
     EXPECT_EQ(c.train.steps, 240);
     EXPECT_EQ(c.schedule.warmup, 12);
+    c = read({"preset=tiny", "train.minutes=2", "train.steps=100"}); // what ends first
+    c.resolve_steps(0.5);
+    EXPECT_EQ(c.train.steps, 100);
+    c = read({"preset=tiny", "train.minutes=2", "train.tokens=10000000"});
+    c.resolve_steps(0.5);
+    EXPECT_EQ(c.train.steps, 240);
     c = read({"preset=tiny", "train.steps=5", "schedule.warmup=9"});
     EXPECT_THROW(c.resolve_steps(0), UsageError);
 }
@@ -94,6 +100,7 @@ TEST(RunConfig, GoesOnWithTheCommandLineThatBeganIt) {
     EXPECT_EQ(resumed(begun).json(), c.json());
     EXPECT_EQ(resumed({"log.every=3", "guard.action=skip"}).log.every, 3);
     EXPECT_EQ(resumed({"train.minutes=3"}).train.steps, c.train.steps); // measured once
+    EXPECT_EQ(resumed({"train.minutes=3", "train.tokens=100"}).train.steps, c.train.steps);
     for (const char* change : {"optimizer.lr=1", "train.steps=3", "model.bias=false",
                                "data.reset=false", "train.seed=5"})
         EXPECT_THAT(error_of([&] { resumed({change}); }),
