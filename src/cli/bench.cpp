@@ -3,6 +3,7 @@
 #include "cli/bench_common.h"
 #include "cli/commands.h"
 #include "cli/machine.h"
+#include "infer/sampler.h"
 
 #include <algorithm>
 
@@ -50,6 +51,39 @@ OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {
     return weights;
 }
 
+static int32_t random_token(const Model& model, int64_t index) {
+    return static_cast<int32_t>(Philox{3, 0}.below(
+        static_cast<uint64_t>(index), static_cast<uint64_t>(model.config().vocab_size)));
+}
+
+void extend_to(Session& session, int64_t length) {
+    const int64_t piece = 64 * session.options().chunk;
+    for (int64_t at = session.length(0); at < length; at += piece) {
+        std::vector<int32_t> tokens(static_cast<size_t>(std::min(piece, length - at)));
+        for (size_t i = 0; i < tokens.size(); ++i)
+            tokens[i] = random_token(session.model(), at + static_cast<int64_t>(i));
+        const std::vector<std::span<const int32_t>> texts(
+            static_cast<size_t>(session.options().slots), tokens);
+        session.prefill(0, texts);
+    }
+}
+
+std::vector<double> decode_steps(Session& session, int64_t steps) {
+    SamplerOptions greedy;
+    greedy.temperature = 0;
+    std::vector<int32_t> next(static_cast<size_t>(session.options().slots),
+                              random_token(session.model(), 0));
+    std::vector<double> seconds;
+    for (int64_t i = 0; i < steps; ++i) {
+        const Stopwatch watch;
+        session.decode(next);
+        for (size_t b = 0; b < next.size(); ++b)
+            next[b] = sample_token(session.logits(static_cast<int64_t>(b)), greedy, {}, 0, 0);
+        seconds.push_back(watch.seconds());
+    }
+    return seconds;
+}
+
 double median(std::vector<double> values) {
     if (values.empty()) return 0;
     std::ranges::sort(values);
@@ -83,6 +117,7 @@ void add_bench_command(CLI::App& app) {
     add_bench_decode(*bench);
     add_bench_train(*bench);
     add_bench_lightning(*bench);
+    add_bench_length(*bench);
 }
 
 } // namespace tnl

@@ -3,7 +3,7 @@
 
 #include "cli/bench_report.h"
 #include "cli/cli.h"
-#include "model/model.h"
+#include "infer/session.h"
 
 #include <chrono>
 #include <string>
@@ -23,11 +23,18 @@ void add_bench_memory(CLI::App& bench);
 void add_bench_decode(CLI::App& bench);
 void add_bench_train(CLI::App& bench);
 void add_bench_lightning(CLI::App& bench);
+void add_bench_length(CLI::App& bench);
 
 // Weights drawn from N(0, 0.02), flat, on the device: every value from its own place in the
 // generator up to 64M parameters, else a block of 1M values again and again, as their values do not
 // matter to speed.
 OwnedTensor random_weights(const Model& model, Device& device, DType dtype);
+
+// Brings every slot of a session to `length` random tokens through the chunked form.
+void extend_to(Session& session, int64_t length);
+
+// Seconds of each of `steps` greedy steps of all slots.
+std::vector<double> decode_steps(Session& session, int64_t steps);
 
 class Stopwatch {
   public:

@@ -1,13 +1,9 @@
 // transnormer bench decode: one token at a time, against the memory that must be read for it.
-#include "base/rng.h"
 #include "cli/bench_common.h"
 #include "cli/machine.h"
-#include "infer/sampler.h"
-#include "infer/session.h"
 
 #include <algorithm>
 #include <cstdio>
-#include <numeric>
 
 namespace tnl {
 namespace {
@@ -29,43 +25,6 @@ int64_t weight_bytes_read(const Model& model, DType dtype, int64_t batch) {
     return parameters * size_of(dtype);
 }
 
-int32_t random_token(const Model& model, int64_t index) {
-    return static_cast<int32_t>(Philox{3, 0}.below(
-        static_cast<uint64_t>(index), static_cast<uint64_t>(model.config().vocab_size)));
-}
-
-// Brings every slot to `length` tokens through the chunked form.
-void extend_to(Session& session, int64_t length, const DecodeOptions& o) {
-    const int64_t from = session.length(0), piece = 64 * o.chunk;
-    if (o.no_prefill) {
-        for (int64_t b = 0; b < o.batch; ++b) session.set_length(b, std::max(from, length));
-        return;
-    }
-    for (int64_t at = from; at < length; at += piece) {
-        std::vector<int32_t> tokens(static_cast<size_t>(std::min(piece, length - at)));
-        for (size_t i = 0; i < tokens.size(); ++i)
-            tokens[i] = random_token(session.model(), at + static_cast<int64_t>(i));
-        const std::vector<std::span<const int32_t>> texts(static_cast<size_t>(o.batch), tokens);
-        session.prefill(0, texts);
-    }
-}
-
-// Seconds of each of o.tokens greedy steps.
-std::vector<double> decode_steps(Session& session, const DecodeOptions& o) {
-    SamplerOptions greedy;
-    greedy.temperature = 0;
-    std::vector<int32_t> next(static_cast<size_t>(o.batch), random_token(session.model(), 0));
-    std::vector<double> seconds;
-    for (int64_t i = 0; i < o.tokens; ++i) {
-        const Stopwatch watch;
-        session.decode(next);
-        for (int64_t b = 0; b < o.batch; ++b)
-            next[static_cast<size_t>(b)] = sample_token(session.logits(b), greedy, {}, 0, 0);
-        seconds.push_back(watch.seconds());
-    }
-    return seconds;
-}
-
 int run_decode(const DecodeOptions& o) {
     const auto device = o.common.make();
     const DType dtype = dtype_from_name(o.dtype);
@@ -75,7 +34,7 @@ int run_decode(const DecodeOptions& o) {
     const OwnedTensor weights = random_weights(model, *device, dtype);
     Session session(model, *device, weights, {dtype, o.batch, o.chunk});
     const int64_t weight_bytes = weight_bytes_read(model, dtype, o.batch);
-    decode_steps(session, o); // warm-up
+    decode_steps(session, o.tokens); // warm-up
     session.reset(0, o.batch);
 
     BenchReport report;
@@ -84,9 +43,13 @@ int run_decode(const DecodeOptions& o) {
     std::ranges::sort(contexts);
     for (const int64_t context : contexts) {
         const Stopwatch prefill;
-        extend_to(session, context, o);
+        if (o.no_prefill)
+            for (int64_t b = 0; b < o.batch; ++b)
+                session.set_length(b, std::max(session.length(b), context));
+        else
+            extend_to(session, context);
         const double prefill_seconds = prefill.seconds();
-        const std::vector<double> steps = decode_steps(session, o);
+        const std::vector<double> steps = decode_steps(session, o.tokens);
         const double latency = median(steps);
         latencies.push_back(latency);
         Json row;

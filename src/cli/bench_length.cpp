@@ -1,0 +1,133 @@
+// transnormer bench length: does speed depend on length? Training, reading and writing at each.
+#include "cli/bench_trainee.h"
+
+#include "train/plot.h"
+
+#include <algorithm>
+
+namespace tnl {
+namespace {
+
+struct LengthOptions {
+    BenchOptions common;
+    std::string preset = "quickstart", dtype = "f32", plot;
+    std::vector<int64_t> lengths{256, 1024, 4096, 16384, 65536};
+    int64_t step_tokens = 8192, longest_step = 65536, decode_tokens = 64;
+};
+
+// A measurement goes on for this long at least.
+constexpr double kSeconds = 1;
+
+// Steps of about o.step_tokens in sequences of T, their blocks' forwards run again in the backward,
+// so that the longest fit into memory.
+double train_speed(Device& device, const LengthOptions& o, int64_t T) {
+    TraineeOptions options{o.preset, o.dtype};
+    options.length = T;
+    options.batch = std::max<int64_t>(1, o.step_tokens / T);
+    options.recompute = Recompute::block;
+    Trainee trainee(device, options);
+    trainee.step(false); // warm-up
+    std::vector<double> seconds;
+    for (const Stopwatch whole; seconds.empty() || whole.seconds() < kSeconds;) {
+        const Stopwatch watch;
+        trainee.step(false);
+        seconds.push_back(watch.seconds());
+    }
+    return static_cast<double>(options.batch * T) / median(seconds);
+}
+
+// A prompt of T tokens, from an empty state.
+double prefill_speed(Session& session, int64_t T) {
+    std::vector<double> seconds;
+    for (const Stopwatch whole; seconds.empty() || whole.seconds() < kSeconds;) {
+        session.reset(0, 1);
+        const Stopwatch watch;
+        extend_to(session, T);
+        seconds.push_back(watch.seconds());
+    }
+    return static_cast<double>(T) / median(seconds);
+}
+
+Json run_at(Device& device, const LengthOptions& o, Session& session, int64_t T) {
+    Json row;
+    row["length"] = T;
+    row["train_tokens_per_second"] = nullptr;
+    if (T <= o.longest_step) row["train_tokens_per_second"] = train_speed(device, o, T);
+    row["prefill_tokens_per_second"] = prefill_speed(session, T);
+    row["decode_tokens_per_second"] = 1 / median(decode_steps(session, o.decode_tokens));
+    row["session_bytes"] = session.memory().total();
+    return row;
+}
+
+void draw(const LengthOptions& o, const BenchReport& report) {
+    std::vector<Curve> curves;
+    for (const auto& [key, name] : {std::pair("train_tokens_per_second", "training"),
+                                    std::pair("prefill_tokens_per_second", "reading a prompt"),
+                                    std::pair("decode_tokens_per_second", "writing")}) {
+        Curve curve{name, {}, {}};
+        for (const Json& row : report.rows) {
+            if (row[key].is_null()) continue;
+            curve.held_out.x.push_back(row["length"].get<double>()); // a dot
+            curve.held_out.y.push_back(row[key].get<double>());
+        }
+        if (!curve.held_out.empty()) curves.push_back(curve);
+    }
+    PlotOptions plot;
+    plot.log_x = plot.log_y = true;
+    plot.title = fmt::format("{} parameters, {}, {}", report.facts["model"].get<std::string>(),
+                             o.dtype, report.facts["device"].get<std::string>());
+    plot.x_label = "length (tokens)";
+    plot.y_label = "tokens per second";
+    write_plot(o.plot, curves, plot);
+}
+
+int run_length(LengthOptions o) {
+    const auto device = o.common.make();
+    const DType dtype = dtype_from_name(o.dtype);
+    const Model model(model_preset(o.preset));
+    const OwnedTensor weights = random_weights(model, *device, dtype);
+    Session session(model, *device, weights, {dtype, 1, 1024});
+    decode_steps(session, o.decode_tokens); // warm-up
+    BenchReport report;
+    report.facts["device"] = device->name();
+    report.facts["model"] = o.preset;
+    report.facts["parameters"] = model.params().parameter_count();
+    report.facts["dtype"] = o.dtype;
+    report.facts["state_bytes_per_sequence"] = model.config().state_bytes();
+    std::ranges::sort(o.lengths);
+    for (const int64_t T : o.lengths) {
+        report.rows.push_back(run_at(*device, o, session, T));
+        fmt::print(stderr, "length {}: done\n", T);
+    }
+    if (!o.plot.empty()) draw(o, report);
+    print_report(report, o.common.format);
+    return kOk;
+}
+
+} // namespace
+
+void add_bench_length(CLI::App& bench) {
+    CLI::App* command = bench.add_subcommand(
+        "length", "Tokens per second against length: training steps, reading a prompt, writing "
+                  "after it. Random weights");
+    const auto o = std::make_shared<LengthOptions>();
+    o->common.add_to(*command);
+    command->add_option("--preset", o->preset,
+                        "Model size (transnormer inspect --help lists them)");
+    command->add_option("--dtype", o->dtype, "f32 or bf16");
+    command->add_option("--lengths", o->lengths, "Tokens of a sequence, e.g. 1024,1048576")
+        ->delimiter(',')
+        ->check(CLI::PositiveNumber);
+    command->add_option("--step-tokens", o->step_tokens, "Tokens of a training step, at least")
+        ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--longest-step", o->longest_step,
+                     "Longest sequence trained on: its activations have to fit into memory")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--decode-tokens", o->decode_tokens, "Tokens written at each length")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--plot", o->plot, "Also draw this picture, .png or .svg");
+    on_run(command, [o] { return run_length(*o); });
+}
+
+} // namespace tnl
