@@ -1,5 +1,5 @@
 #include "ops/entries_cuda.h"
-#include "ops/lightning/lightning_sm90.h"
+#include "ops/lightning/lightning_sm90_cuda.h"
 #include "ops/lightning/scan_cuda.h"
 #include "tensor/device_cuda.h"
 

@@ -1,9 +1,11 @@
 // Where the time of the sm_90 scan goes: every shape with every number of segments, with and
 // without the first pass, against this run's device-to-device copy.
-//   ops_cuda_bench [B,T,H,D,E ...]
+//   ops_cuda_bench [forward | backward] [chosen] [decode] [B,T,H,D,E ...]
+// chosen: only the plan that a call would use. decode: one token a sequence.
 #include "base/rng.h"
 #include "cuda/stream.h"
-#include "ops/lightning/lightning_sm90.h"
+#include "ops/kernels.h"
+#include "ops/lightning/lightning_sm90_cuda.h"
 #include "tensor/device_cuda.h"
 
 #include <fmt/format.h>
@@ -11,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 #include <vector>
 
 namespace tnl::cuda {
@@ -68,7 +71,9 @@ double copy_bandwidth(Device& device, CudaStream& stream) {
     return 2 * static_cast<double>(bytes) / us * 1e6;
 }
 
-void run(Device& device, CudaStream& stream, const Shape& s, double copy) {
+// direction: 'f', 'b' or both.
+void run(Device& device, CudaStream& stream, const Shape& s, double copy, char direction,
+         bool every_plan) {
     const auto heads = [&](int64_t width, uint64_t key) {
         return random(device, DType::bf16, {s.B, s.T, s.H, width}, key);
     };
@@ -103,44 +108,72 @@ void run(Device& device, CudaStream& stream, const Shape& s, double copy) {
     const double backward_bytes =
         rows * (8.0 * static_cast<double>(s.D) + 6.0 * static_cast<double>(s.E));
     for (const bool backward : {false, true}) {
-        const ScanPlan chosen = plan_scan_sm90(
-            shape, backward ? 3 : 1, backward ? scan_target(stream, b) : scan_target(stream, f));
+        if (backward ? direction == 'f' : direction == 'b') continue;
+        const ScanTarget target = backward ? scan_target(stream, b) : scan_target(stream, f);
+        const ScanPlan chosen = plan_scan_sm90(shape, backward ? 3 : 1, target);
         fmt::print("B{} T{} H{} D{} E{} {}: {}\n", s.B, s.T, s.H, s.D, s.E,
                    backward ? "backward" : "forward", describe(chosen));
         if (chosen.kernel != ScanKernel::sm90) continue;
-        for (const int segments : {1, 2, 3, 4, 6, 8, 12, 16}) {
-            const bool mine = segments == chosen.segments;
-            if (!mine && (s.B * s.H > 128 || segments * 2 > s.T / 64)) continue;
-            ScanPlan plan = chosen;
-            plan.segments = segments;
-            plan.grid_x = 132 * 2;
-            plan.grid_x = Sm90Shared(plan.key_width, plan.tile / 64).blocks * 132;
-            const OwnedTensor states(
-                device, DType::u8,
-                {static_cast<int64_t>(sm90_state_bytes(shape, plan, backward)) + 256});
-            auto* room = static_cast<float*>(states.data);
-            double us[2];
-            for (const bool decays : {true, false}) {
-                f.slopes = b.slopes = decays ? slopes : flat;
-                us[decays] = microseconds(stream, [&] {
-                    if (backward)
-                        sm90_backward(stream, plan, shape, b, nullptr, room);
-                    else
-                        sm90_forward(stream, plan, shape, f, nullptr, room);
-                });
+        for (const int tile : {64, 128})
+            for (const int segments : {1, 2, 3, 4, 6, 8, 12, 16}) {
+                const bool mine = segments == chosen.segments && tile == chosen.tile;
+                const bool sensible =
+                    s.B * s.H * segments * 128 / tile * (backward ? 3 : 1) <= 300 &&
+                    segments * 4 <= s.T / 64 && tile <= chosen.tile;
+                if (!mine && !(sensible && every_plan)) continue;
+                ScanPlan plan = chosen;
+                const Sm90Shared shared(plan.key_width, plan.key_width == 256 ? 2 : tile / 64);
+                plan.tile = tile;
+                plan.segments = segments;
+                plan.shared = shared.bytes;
+                plan.grid_x = shared.blocks * 132;
+                const OwnedTensor states(
+                    device, DType::u8,
+                    {static_cast<int64_t>(sm90_state_bytes(shape, plan, backward)) + 256});
+                auto* room = static_cast<float*>(states.data);
+                double us[2];
+                for (const bool decays : {true, false}) {
+                    f.slopes = b.slopes = decays ? slopes : flat;
+                    us[decays] = microseconds(stream, [&] {
+                        if (backward)
+                            sm90_backward(stream, plan, shape, b, nullptr, room);
+                        else
+                            sm90_forward(stream, plan, shape, f, nullptr, room);
+                    });
+                }
+                const double bytes = backward ? backward_bytes : forward_bytes;
+                const double chunks = std::ceil(static_cast<double>(s.T) / 64 / segments);
+                fmt::print("{}{:4} {:3} segments {:9.1f} us {:.3f}   no decay {:9.1f} us {:.3f}   "
+                           "{:.2f} us a chunk\n",
+                           mine ? "*" : " ", tile, segments, us[1], bytes / us[1] * 1e6 / copy,
+                           us[0], bytes / us[0] * 1e6 / copy, us[1] / chunks);
+                std::fflush(stdout);
             }
-            const double bytes = backward ? backward_bytes : forward_bytes;
-            fmt::print(
-                "  {:2} segments{} {:9.1f} us  {:.3f} of copy;  no decay {:9.1f} us {:.3f};  "
-                "{:.2f} us a chunk\n",
-                segments, mine ? "*" : " ", us[1], bytes / us[1] * 1e6 / copy, us[0],
-                bytes / us[0] * 1e6 / copy,
-                us[1] / (std::ceil(static_cast<double>(s.T) / 64 / segments) *
-                         std::ceil(static_cast<double>(s.B * s.H * segments * (backward ? 3 : 1)) /
-                                   static_cast<double>(plan.grid_x))));
-            std::fflush(stdout);
-        }
     }
+}
+
+// One token for each of B sequences, states in place.
+void run_decode(Device& device, CudaStream& stream, int64_t B, int64_t H, int64_t D, double copy) {
+    const OwnedTensor q = random(device, DType::bf16, {B, 1, H, D}, 1),
+                      k = random(device, DType::bf16, {B, 1, H, D}, 2),
+                      v = random(device, DType::bf16, {B, 1, H, D}, 3),
+                      o = random(device, DType::bf16, {B, 1, H, D}, 4);
+    const OwnedTensor slopes(device, DType::f32, {H}), state(device, DType::f32, {B, H, D, D});
+    device.zero(slopes.data, static_cast<size_t>(slopes.bytes()));
+    device.zero(state.data, static_cast<size_t>(state.bytes()));
+    LightningForward call;
+    call.q = q;
+    call.k = k;
+    call.v = v;
+    call.o = o;
+    call.slopes = slopes;
+    call.state_in = call.state_out = state;
+    const double us =
+        microseconds(stream, [&] { kernels_for(device).lightning_forward(device.stream(), call); });
+    const double bytes =
+        2 * static_cast<double>(state.bytes()) + 4 * static_cast<double>(q.bytes());
+    fmt::print("decode B{} H{} D{}: {:.0f} MB of states, {:.1f} us, {:.3f} of copy\n", B, H, D,
+               static_cast<double>(state.bytes()) / 1e6, us, bytes / us * 1e6 / copy);
 }
 
 } // namespace
@@ -151,18 +184,26 @@ int bench(int argc, char** argv) {
     const double copy = copy_bandwidth(*device, stream);
     fmt::print("{}; copy {:.0f} GB/s\n", device->name(), copy / 1e9);
     std::vector<Shape> shapes;
+    char direction = 0;
+    bool every_plan = true;
     for (int i = 1; i < argc; ++i) {
+        const std::string_view word = argv[i];
+        if (word == "forward" || word == "backward") direction = word[0];
+        if (word == "chosen") every_plan = false;
+        if (word == "decode")
+            for (const int64_t B : {1, 8, 32, 64, 256, 1024})
+                for (const int64_t D : {64, 128}) run_decode(*device, stream, B, 16, D, copy);
         Shape s{};
         if (std::sscanf(argv[i], "%ld,%ld,%ld,%ld,%ld", &s.B, &s.T, &s.H, &s.D, &s.E) == 5)
             shapes.push_back(s);
     }
-    if (shapes.empty())
+    if (shapes.empty() && argc == 1)
         shapes = {{4, 1024, 32, 128, 128},
                   {4, 8192, 32, 128, 128},
                   {8, 2048, 8, 128, 128},
                   {1, 8192, 16, 128, 128},
                   {1, 131072, 16, 128, 128}};
-    for (const Shape& s : shapes) run(*device, stream, s, copy);
+    for (const Shape& s : shapes) run(*device, stream, s, copy, direction, every_plan);
     return 0;
 }
 

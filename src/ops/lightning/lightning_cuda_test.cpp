@@ -164,10 +164,22 @@ TEST(CudaLightning, WideHeads) {
     both({3, 300, 4, 128, 128}, o);
 }
 
+// Beyond 128 keys, whose state two warpgroups share.
+TEST(CudaLightning, HugeHeads) {
+    TNL_NEEDS_GPU();
+    for (const auto& [D, E] :
+         {std::pair<int64_t, int64_t>{136, 64}, {256, 200}, {192, 192}, {64, 256}, {256, 256}})
+        both({2, 150, 1, D, E}, {});
+    both({1, 1100, 1, 256, 192}, {});
+    Options o;
+    o.cu_seqlens = {0, 37, 100, 230};
+    both({1, 230, 1, 200, 256}, o);
+}
+
 // Few heads and many tokens: sequences are walked in segments.
 TEST(CudaLightning, Segments) {
     TNL_NEEDS_GPU();
-    both({1, 4096, 5, 128, 128}, {});
+    both({1, 2048, 5, 128, 128}, {});
     both({1, 2061, 2, 64, 64}, {});
     both({2, 3001, 2, 32, 128}, {});
     Options o;

@@ -1,4 +1,4 @@
-#include "ops/lightning/lightning_sm90.h"
+#include "ops/lightning/lightning_sm90_cuda.h"
 
 #include "ops/lightning/scan_sm90.h"
 
@@ -30,10 +30,10 @@ ScanTarget target_of(const CudaStream& stream, std::initializer_list<const Tenso
         std::all_of(tensors.begin(), tensors.end(), [](const Tensor* x) { return has_boxes(*x); })};
 }
 
-CUtensorMap map_of(const Tensor& x) {
+CUtensorMap map_of(const Tensor& x, int box_tokens = 64) {
     const int64_t head = stride_of(x, 2, 8), token = stride_of(x, 1, 8), batch = stride_of(x, 0, 8);
     return scan_map(x.data, x.dtype, x.shape[0], batch, x.shape[1], token, x.shape[2], head,
-                    x.cols());
+                    x.cols(), box_tokens);
 }
 
 template <class A> ScanState<A> state_of(const Tensor& x, bool transposed) {
@@ -56,7 +56,7 @@ Sm90Scan scan_of(const Request& r, const Tensor& slopes, const ScanPlan& plan) {
     s.a = map_of(r.a);
     s.b = map_of(r.b);
     s.c = map_of(r.c);
-    s.out = map_of(r.out);
+    s.out = map_of(r.out, plan.key_width == 256 ? 32 : 64);
     s.out_rows = {static_cast<uint16_t*>(r.out.data), r.out.stride[0], r.out.stride[1],
                   r.out.stride[2]};
     s.slopes = slopes.as<float>();
@@ -111,7 +111,7 @@ void run(const CudaStream& stream, const ScanPlan& plan, const LightningShape& s
 } // namespace
 
 CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t batch, int64_t tokens,
-                     int64_t token, int64_t heads, int64_t head, int64_t width) {
+                     int64_t token, int64_t heads, int64_t head, int64_t width, int box_tokens) {
     static const auto encode = [] {
         void* function = nullptr;
         cudaDriverEntryPointQueryResult found{};
@@ -125,13 +125,17 @@ CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t bat
     const auto u = [](int64_t x) { return static_cast<cuuint64_t>(x); };
     const cuuint64_t dims[4] = {u(width), u(heads), u(tokens), u(batches)};
     const cuuint64_t strides[3] = {u(head * 2), u(token * 2), u(batch * 2)};
-    const cuuint32_t box[4] = {64, 1, 64, 1}, steps[4] = {1, 1, 1, 1};
+    const cuuint32_t box[4] = {64, 1, static_cast<cuuint32_t>(box_tokens), 1},
+                     steps[4] = {1, 1, 1, 1};
+    // Lines fetched whole where rows are whole lines; else neighbours' columns would come along.
+    const auto promotion = width % 128 == 0  ? CU_TENSOR_MAP_L2_PROMOTION_L2_256B
+                           : width % 64 == 0 ? CU_TENSOR_MAP_L2_PROMOTION_L2_128B
+                                             : CU_TENSOR_MAP_L2_PROMOTION_NONE;
     const CUresult result = encode(
         &map,
         dtype == DType::f16 ? CU_TENSOR_MAP_DATA_TYPE_FLOAT16 : CU_TENSOR_MAP_DATA_TYPE_BFLOAT16, 4,
         const_cast<void*>(data), dims, strides, box, steps, CU_TENSOR_MAP_INTERLEAVE_NONE,
-        CU_TENSOR_MAP_SWIZZLE_128B, CU_TENSOR_MAP_L2_PROMOTION_L2_256B,
-        CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
+        CU_TENSOR_MAP_SWIZZLE_128B, promotion, CU_TENSOR_MAP_FLOAT_OOB_FILL_NONE);
     TNL_CHECK(result == CUDA_SUCCESS,
               "cuTensorMapEncodeTiled failed ({}) for [{}, {}, {}, {}] with strides {}, {}, {}",
               static_cast<int>(result), batches, tokens, heads, width, batch, token, head);

@@ -46,30 +46,27 @@ ScanPlan plan_scan(int64_t sequences, int64_t heads, int64_t K, int64_t N, DType
 
 namespace {
 
-// Microseconds, measured on an H100: a chunk of a lone block; all of the chip's memory traffic of
-// 64 tokens of a head; another pass.
-struct SegmentCosts {
-    double chunk, traffic, pass;
-};
-
-// The number of segments that takes the least time. One more pass costs its launch and half of the
-// traffic; it is worth it where few blocks would walk long sequences.
-int choose_segments(int64_t blocks, int64_t chunks, int64_t capacity, const SegmentCosts& cost) {
-    const auto seconds = [&](int64_t segments) {
-        const double walks = static_cast<double>((chunks + segments - 1) / segments);
-        const double waves = static_cast<double>((blocks * segments + capacity - 1) / capacity);
-        const double all = static_cast<double>(blocks * chunks);
-        const double main = std::max(walks * waves * cost.chunk, all * cost.traffic);
-        if (segments == 1) return main;
-        const double share = static_cast<double>(segments - 1) / static_cast<double>(segments);
-        const double first =
-            std::max(walks * waves * cost.chunk * 0.6, all * share * cost.traffic * 0.5);
-        return main + first + cost.pass;
-    };
-    int64_t best = 1;
-    for (int64_t segments = 2; segments <= 64 && segments * 4 <= chunks; ++segments)
-        if (seconds(segments) < 0.95 * seconds(best)) best = segments;
-    return static_cast<int>(best);
+// Microseconds on an H100: bench/lightning.md has the measurements. A block takes `chunk` for each
+// of its chunks where nothing else holds it up, in the first pass kFirst; the memory takes
+// `traffic` for 64 tokens of a head; another pass costs its launch, and each segment before one's
+// own the reading of its state.
+constexpr double kFirst = 0.5, kPass = 6.0, kStateRead = 1.0;
+double chunk_cost(const ScanPlan& plan) {
+    if (plan.key_width == 64) return 0.95;
+    if (plan.key_width == 256) return 2.1;
+    return plan.tile == 64 ? 1.5 : 1.7;
+}
+double cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, int64_t capacity,
+            double traffic) {
+    const auto d = [](int64_t x) { return static_cast<double>(x); };
+    const auto up = [](int64_t x, int64_t y) { return (x + y - 1) / y; };
+    const int64_t segments = plan.segments;
+    const double walks = d(up(chunks, segments) * up(blocks * segments, capacity));
+    const double main = std::max(walks * chunk_cost(plan), traffic);
+    if (segments == 1) return main;
+    const double share = d(segments - 1) / d(segments);
+    return main + std::max(walks * kFirst, traffic * share * 0.5) + kPass +
+           d(segments - 1) * kStateRead * plan.tile / 128;
 }
 
 } // namespace
@@ -79,28 +76,44 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
     const int64_t K = std::max(shape.D, shape.E), N = scans == 1 ? shape.E : K;
     const int64_t keys = scans == 1 ? shape.D : K;
     const bool typed = shape.dtype == DType::bf16 || shape.dtype == DType::f16;
-    if (target.compute != 90 || !target.boxes || !typed || K > 128 || K < 1 || shape.T == 0)
+    if (target.compute != 90 || !target.boxes || !typed || K > 256 || K < 1 || shape.T == 0)
         return plan;
     plan.kernel = ScanKernel::sm90;
-    plan.key_width = keys <= 64 && N <= 64 ? 64 : 128;
-    const int64_t capacity_wide = target.multiprocessors > 0 ? target.multiprocessors : 132;
+    plan.key_width = keys > 128 ? 256 : keys <= 64 && N <= 64 ? 64 : 128;
+    const int64_t multiprocessors = target.multiprocessors > 0 ? target.multiprocessors : 132;
     const int64_t pairs = shape.sequences * shape.H * scans;
-    // Half tiles double the blocks, which read a and b twice: from the L2, mostly.
-    const bool wide = N > 64;
-    plan.tile = wide ? 128 : 64;
-    const Sm90Shared shared(plan.key_width, plan.tile / 64);
-    const int64_t capacity = capacity_wide * shared.blocks;
-    const int64_t tiles = (N + plan.tile - 1) / plan.tile;
-    plan.chunk = Sm90Shared::kChunk;
-    plan.threads = (plan.tile / 64 + 1) * 128;
-    plan.shared = shared.bytes;
-    const int64_t chunks = (shape.T / (shape.sequences > shape.B ? shape.sequences : 1) + 63) / 64;
-    const double bytes = 64.0 * 2 * static_cast<double>(2 * keys + 2 * N);
-    plan.segments = choose_segments(pairs * tiles, chunks, capacity,
-                                    {plan.key_width == 64 ? 0.7 : 1.2, bytes / 2.7e6, 6.0});
-    plan.grid_x = std::min(capacity, pairs * tiles * plan.segments);
-    plan.grid_y = 1;
-    return plan;
+    const int64_t packed = shape.sequences > shape.B ? shape.sequences : 1;
+    const int64_t chunks = (shape.T / packed + 63) / 64;
+    const double bytes = static_cast<double>(pairs * chunks * 64 * 2 * 2 * (keys + N));
+    const auto with = [&](int tile, int segments) {
+        ScanPlan p = plan;
+        const int groups = p.key_width == 256 ? 2 : tile / 64;
+        const Sm90Shared shared(p.key_width, groups);
+        p.tile = tile;
+        p.segments = segments;
+        p.chunk = Sm90Shared::kChunk;
+        p.threads = (groups + 1) * 128;
+        p.shared = shared.bytes;
+        p.grid_x = multiprocessors * shared.blocks;
+        p.grid_y = 1;
+        return p;
+    };
+    const auto price = [&](const ScanPlan& p) {
+        return cost(p, pairs * ((N + p.tile - 1) / p.tile), chunks, p.grid_x, bytes / 2.8e6);
+    };
+    // Half tiles make twice the blocks, which read a and b twice: from the L2, mostly.
+    const bool wide = N > 64 && plan.key_width == 128;
+    ScanPlan best = with(wide ? 128 : 64, 1);
+    for (const int tile : {128, 64}) {
+        if (tile == 128 && !wide) continue;
+        for (int segments = 1; segments <= 64 && segments <= std::max<int64_t>(1, chunks / 4);
+             ++segments) {
+            const ScanPlan p = with(tile, segments);
+            if (price(p) < 0.97 * price(best)) best = p;
+        }
+    }
+    best.grid_x = std::min(best.grid_x, pairs * ((N + best.tile - 1) / best.tile) * best.segments);
+    return best;
 }
 
 std::string describe(const ScanPlan& plan) {

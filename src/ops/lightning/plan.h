@@ -47,7 +47,7 @@ struct ScanTarget {
 };
 
 // The sm_90 kernel for all scans of a forward (1) or a backward (3), or kernel plain where it does
-// not serve: widths above 128, f32, f64, another GPU, tensors that the copy engine cannot read.
+// not serve: f32, f64, another GPU, tensors that the copy engine cannot read.
 // Where (sequences, heads) are too few to fill the GPU, sequences are cut into segments that are
 // walked side by side, after a first pass over k and v for the states between them.
 ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget& target);
@@ -111,17 +111,23 @@ struct Sm90Shared {
     int stages = 0, stage = 0;    // a, b, c of a chunk: how many at once, bytes of one
     bool moves_registers = false; // from the warpgroup that fetches to those that multiply
     int b = 0, c = 0;             // within a stage; a is at 0
-    int scores = 0, out = 0, powers = 0, barriers = 0;
+    bool split_keys = false;      // the groups share 64 columns of c and have half the keys each
+    int columns = 0;              // tiles of c
+    int scores = 0, out = 0, exchange = 0, powers = 0, barriers = 0;
     size_t bytes = 0;
 
     TNL_HOST_DEVICE constexpr Sm90Shared(int key_width, int groups)
-        : blocks(key_width == 64 && groups == 1 ? 2 : 1), stages(blocks == 2 ? 3 : 4),
-          moves_registers(blocks == 2 || groups == 2), b(key_width / 64 * kTileBytes), c(2 * b) {
-        stage = c + groups * kTileBytes;
+        : blocks(key_width == 64 && groups == 1 ? 2 : 1), stages(key_width == 256 ? 2
+                                                                 : blocks == 2    ? 3
+                                                                                  : 4),
+          moves_registers(blocks == 2 || groups == 2), b(key_width / 64 * kTileBytes), c(2 * b),
+          split_keys(key_width == 256), columns(split_keys ? 1 : groups) {
+        stage = c + columns * kTileBytes;
         scores = stages * stage;
         out = scores + 2 * kTileBytes;
-        powers = out + groups * kTileBytes;
-        barriers = powers + (kChunk + 8 + 2 * kChunk) * 4;
+        exchange = out + columns * kTileBytes;
+        powers = exchange + (split_keys ? 2 * kTileBytes : 0);
+        barriers = powers + (kChunk + 8 + 4 * kChunk) * 4;
         bytes = static_cast<size_t>(barriers + 2 * stages * 8);
     }
 };

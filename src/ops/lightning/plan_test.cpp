@@ -86,11 +86,11 @@ TEST(ScanPlan, HopperKernelServesWhatItCan) {
 
 TEST(ScanPlan, HopperPlansFitAndCover) {
     for (const int scans : {1, 3})
-        for (int64_t D = 1; D <= 128; D += 7)
+        for (int64_t D = 1; D <= 256; D += 7)
             for (const int64_t E : {int64_t{8}, int64_t{64}, int64_t{65}, int64_t{128}}) {
                 const ScanPlan p = plan_scan_sm90(shape(2, 5000, 3, D, E), scans, kH100);
                 ASSERT_EQ(p.kernel, ScanKernel::sm90);
-                const int groups = p.tile / 64;
+                const int groups = p.threads / 128 - 1;
                 ASSERT_EQ(p.shared, Sm90Shared(p.key_width, groups).bytes);
                 // 228 KB of a multiprocessor, 1 KB of it taken by each block.
                 ASSERT_LE((p.shared + 1024) *
@@ -99,7 +99,7 @@ TEST(ScanPlan, HopperPlansFitAndCover) {
                 ASSERT_LE(p.shared, kMaxSharedMemory);
                 ASSERT_GE(p.key_width, scans == 1 ? D : std::max(D, E));
                 ASSERT_GE(p.segments, 1);
-                ASSERT_EQ(p.threads, (groups + 1) * 128);
+                ASSERT_GE(groups, 1);
             }
 }
 

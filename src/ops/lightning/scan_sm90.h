@@ -9,7 +9,8 @@
 namespace tnl::cuda {
 
 struct Sm90Scan {
-    CUtensorMap a, b, c, out;        // boxes of 64 tokens x 64 columns of one head
+    CUtensorMap a, b, c,
+        out; // boxes of 64 columns of one head, 64 tokens; out: 32 where keys are split
     ScanRows<uint16_t> out_rows;     // `out` again, for the rows of a short chunk
     const float* slopes = nullptr;   // [heads]
     ScanState<const float> state_in; // read by the first segment alone
@@ -40,9 +41,9 @@ struct Sm90Arguments {
 // the state of a whole segment is made: e^-44.4 = 2^-64, and f32 sums keep 2^-24.
 constexpr float kNegligible = 44.4f;
 
-// [.., token, head, width] rows as boxes of 64 x 64, 128-byte swizzled. Throws tnl::Error.
+// [.., token, head, width] rows as boxes of 64 columns, 128-byte swizzled. Throws tnl::Error.
 CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t batch, int64_t tokens,
-                     int64_t token, int64_t heads, int64_t head, int64_t width);
+                     int64_t token, int64_t heads, int64_t head, int64_t width, int box_tokens);
 
 void scan_sm90(const CudaStream& stream, const ScanPlan& plan, DType dtype,
                const Sm90Arguments& arguments, bool states_only);

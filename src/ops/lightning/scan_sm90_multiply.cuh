@@ -1,0 +1,535 @@
+// The sm_90 scan's arithmetic: one of the warpgroups that multiply (scan_sm90.cu says what).
+#pragma once
+
+#include "cuda/wgmma.cuh"
+#include "ops/lightning/scan_sm90_walk.cuh"
+
+namespace tnl::cuda {
+
+constexpr int kAllBarrier = 1, kGroupBarrier = 2; // named barriers of the multiplying warpgroups
+
+// Pairs of operands in one register.
+template <class T> __device__ uint32_t pack(float x, float y);
+template <> __device__ inline uint32_t pack<__nv_bfloat16>(float x, float y) {
+    const __nv_bfloat162 p = __floats2bfloat162_rn(x, y);
+    return reinterpret_cast<const uint32_t&>(p);
+}
+template <> __device__ inline uint32_t pack<__half>(float x, float y) {
+    const __half2 p = __floats2half2_rn(x, y);
+    return reinterpret_cast<const uint32_t&>(p);
+}
+template <class T> __device__ float2 unpack(uint32_t x);
+template <> __device__ inline float2 unpack<__nv_bfloat16>(uint32_t x) {
+    return __bfloat1622float2(reinterpret_cast<const __nv_bfloat162&>(x));
+}
+template <> __device__ inline float2 unpack<__half>(uint32_t x) {
+    return __half22float2(reinterpret_cast<const __half2&>(x));
+}
+
+// exp(-slope n) without the loss of an f32 product.
+__device__ inline float power(float slope, int n) {
+    const double x = static_cast<double>(slope) * n;
+    const float high = static_cast<float>(x);
+    return expf(-high) * (1.0f - static_cast<float>(x - static_cast<double>(high)));
+}
+
+template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
+  public:
+    static constexpr Sm90Shared kShared{kKeys, kGroups};
+    static constexpr bool kSplit = kShared.split_keys;
+    static constexpr int kStateKeys = kSplit ? kKeys / kGroups : kKeys; // of this warpgroup
+    static constexpr int kSteps = kStateKeys / 16;                      // of a product over them
+    static constexpr int kScoreColumns = 64 / kGroups; // of P^T, made by each warpgroup
+    static constexpr bool kAhead = !kSplit;
+    static constexpr int kOutTokens = kSplit ? 32 : 64; // of o^T, finished by each warpgroup
+
+    __device__ Multiplier(const Sm90Arguments& p_, const Block<kKeys, kGroups>& block_)
+        : p(p_), block(block_), thread(static_cast<int>(threadIdx.x)), group(thread / kWarpgroup),
+          warp(thread % kWarpgroup / 32), lane(thread % 32) {}
+
+    __device__ void run() {
+        const int segments = kStatesOnly ? p.segments - 1 : p.segments;
+        for (int index = static_cast<int>(blockIdx.x); index < p.items;
+             index += static_cast<int>(gridDim.x)) {
+            const Item item(p, index, segments);
+            if (item.exists) run(item);
+        }
+        if (elected()) wait_stores();
+    }
+
+  private:
+    const Sm90Arguments& p;
+    const Block<kKeys, kGroups>& block;
+    const int thread, group, warp, lane;
+    Ring ring;
+    float state[kStateKeys / 2]; // S^T: rows are columns of c
+
+    __device__ bool elected() const { return thread % kWarpgroup == 0; }
+    __device__ void sync_all() const { named_barrier(kAllBarrier, kGroups * kWarpgroup); }
+    // This warpgroup's first column of c, first tile of the keys it has the state of, first token
+    // of o^T that it finishes.
+    __device__ int column(const Item& item) const {
+        return (item.tile * kShared.columns + (kSplit ? 0 : group)) * 64;
+    }
+    __device__ int key_tile() const { return kSplit ? group * (kStateKeys / 64) : 0; }
+    __device__ int first_token() const { return kSplit ? group * kOutTokens : 0; }
+    __device__ void sync_group() const { named_barrier(kGroupBarrier + group, kWarpgroup); }
+
+    __device__ void run(const Item& item) {
+        const Sm90Scan& s = p.scan[item.scan];
+        const float slope = s.slopes[item.head];
+        sync_all(); // the tables of the last item are read
+        fill_powers(s, slope);
+        sync_all();
+        begin_state(item, s, slope);
+        if constexpr (kStatesOnly)
+            run_states(item, s, item.negligible_chunks(slope));
+        else if (item.chunks() > 0)
+            run_chunks(item, s);
+        end_state(item, s);
+    }
+
+    __device__ void run_states(const Item& item, const Sm90Scan& s, int first) {
+        int table_rows = -1;
+        for (int r = first; r < item.chunks(); ++r) {
+            const Chunk chunk(item, s.reverse, r);
+            if (chunk.rows != table_rows) {
+                sync_all();
+                fill_tables(s, table_rows = chunk.rows);
+                sync_all();
+            }
+            await(chunk.rows);
+            walk_state(block.powers()[chunk.rows]);
+            if (lane == 0) barrier_arrive(block.empty(ring.stage));
+            ring.next(kShared.stages);
+        }
+    }
+
+    // Each chunk's scores are made while the tensor cores are busy with the chunk before it; with
+    // the keys split there is no memory for that chunk, and they are made with the rest.
+    __device__ void run_chunks(const Item& item, const Sm90Scan& s) {
+        Chunk chunk(item, s.reverse, 0);
+        fill_tables(s, chunk.rows);
+        await(chunk.rows);
+        if constexpr (kAhead) {
+            float scores[kScoreColumns / 2];
+            products_fence();
+            multiply_scores(scores, ring.stage);
+            products_commit();
+            products_wait<0>();
+            pin(scores);
+            publish_scores(scores, 0);
+        }
+        int buffer = 0;
+        for (int r = 0; r < item.chunks(); ++r) {
+            const int stage = ring.stage;
+            ring.next(kShared.stages);
+            Chunk next = chunk;
+            const bool more = r + 1 < item.chunks();
+            if (more) next = Chunk(item, s.reverse, r + 1);
+            if (kAhead && more) await(next.rows);
+            walk(item, s, chunk, stage, kAhead && more ? ring.stage : stage, more, buffer);
+            if (lane == 0) barrier_arrive(block.empty(stage));
+            if (!kAhead && more) await(next.rows);
+            if (next.rows != chunk.rows) {
+                sync_all();
+                fill_tables(s, next.rows);
+            }
+            chunk = next;
+            buffer ^= 1;
+        }
+    }
+
+    // The stage that the ring is at, with a chunk of `rows`.
+    __device__ void await(int rows) const {
+        barrier_wait(block.full(ring.stage), ring.parity);
+        if (rows < kChunk) clear_rows(rows, ring.stage);
+    }
+
+    // ---- decay ----
+
+    // powers()[n] = lambda^n, and for the scores lambda^(i-j) by the distance i - j in memory,
+    // which is 0 where j comes after i in the walk.
+    __device__ void fill_powers(const Sm90Scan& s, float slope) const {
+        if (thread <= kChunk) block.powers()[thread] = power(slope, thread);
+        if (thread >= 2 * kChunk) return;
+        const int distance = s.reverse ? kChunk - thread : thread - kChunk;
+        const float scale = s.product_scale * s.out_scale;
+        block.distances()[thread] = distance >= 0 ? power(slope, distance) * scale : 0.0f;
+    }
+    // Factors of a chunk of `rows`, by the row in memory.
+    __device__ void fill_tables(const Sm90Scan& s, int rows) const {
+        if (thread >= kChunk) return;
+        const float* powers = block.powers();
+        const int walked = s.reverse ? rows - 1 - thread : thread; // negative: no such row
+        const bool valid = walked >= 0 && walked < rows;
+        block.out_factors()[thread] = valid ? powers[walked + 1 - s.shift] * s.out_scale : 0.0f;
+        block.weights()[thread] =
+            valid ? powers[rows - 1 - walked + s.shift] * s.product_scale : 0.0f;
+    }
+    __device__ float2 factor_pair(const float* table, int i) const {
+        return *reinterpret_cast<const float2*>(table + i + lane % 4 * 2);
+    }
+
+    // ---- the state ----
+
+    // This thread's part of a state [K, N] that begins at `state`: element x lies at row key(x) and
+    // column column(x) from its first.
+    template <class A> struct Part {
+        A* first;
+        int64_t key_stride, column_stride;
+        int keys, columns; // that exist from there on
+
+        static __device__ int key(int x) { return x / 4 * 8 + x % 2; }
+        static __device__ int column(int x) { return x % 4 / 2 * 8; }
+        __device__ bool has(int x) const { return key(x) < keys && column(x) < columns; }
+        __device__ A& at(int x) const {
+            return first[key(x) * key_stride + column(x) * column_stride];
+        }
+    };
+    template <class A>
+    __device__ Part<A> part(const Item& item, const Sm90Scan& s, const ScanState<A>& state,
+                            int slot, int64_t offset) const {
+        const int n = column(item) + warp * 16 + lane / 4, k = key_tile() * 64 + lane % 4 * 2;
+        return {state.data + slot * state.sequence + item.head * state.head + offset +
+                    k * state.key + n * state.column,
+                state.key, state.column, s.K - k, s.N - n};
+    }
+    // All loads go out before the first is waited for.
+    template <class A> __device__ void add(const Part<A>& from, float weight) {
+        constexpr int kBatch = 32;
+#pragma unroll
+        for (int begin = 0; begin < kStateKeys / 2; begin += kBatch) {
+            float values[kBatch];
+#pragma unroll
+            for (int i = 0; i < kBatch; ++i)
+                values[i] = from.has(begin + i) ? from.at(begin + i) : 0.0f;
+#pragma unroll
+            for (int i = 0; i < kBatch; ++i) state[begin + i] += weight * values[i];
+        }
+    }
+    __device__ void write(const Part<float>& to) const {
+#pragma unroll
+        for (int x = 0; x < kStateKeys / 2; ++x)
+            if (to.has(x)) to.at(x) = state[x];
+    }
+    __device__ int state_slot(const Item& item) const {
+        return p.slots ? p.slots[item.sequence] : item.sequence;
+    }
+    __device__ void clear_state() {
+#pragma unroll
+        for (int x = 0; x < kStateKeys / 2; ++x) state[x] = 0.0f;
+    }
+    template <class A>
+    __device__ void load(const Item& item, const Sm90Scan& s, const ScanState<A>& in, int slot) {
+        if (in.data && slot >= 0) add(part(item, s, in, slot, 0), 1.0f);
+    }
+    __device__ void begin_state(const Item& item, const Sm90Scan& s, float slope) {
+        clear_state();
+        if (item.segment == 0) {
+            if constexpr (kStatesOnly) {
+                load(item, s, s.state_in, state_slot(item));
+                if (s.initial.data) write(part(item, s, s.initial, item.sequence, 0));
+                if (item.negligible_chunks(slope) > 0) clear_state();
+            } else if (p.segments > 1) {
+                load(item, s, s.initial, item.sequence);
+            } else {
+                load(item, s, s.state_in, state_slot(item));
+            }
+            return;
+        }
+        if constexpr (!kStatesOnly) add_segments_before(item, s, slope);
+    }
+    // The last one first, until their share has decayed away.
+    __device__ void add_segments_before(const Item& item, const Sm90Scan& s, float slope) {
+        for (int segment = item.segment - 1; segment >= 0; --segment) {
+            const int tokens = item.walked - min((segment + 1) * item.each, item.tokens);
+            if (slope * static_cast<float>(tokens) > kNegligible) break;
+            add(part(item, s, s.local, item.sequence, segment * s.local_segment),
+                power(slope, tokens));
+        }
+    }
+    __device__ void end_state(const Item& item, const Sm90Scan& s) {
+        const ScanState<float>& to = kStatesOnly ? s.local : s.state_out;
+        if (!to.data || (!kStatesOnly && item.segment != p.segments - 1)) return;
+        const int slot = kStatesOnly ? item.sequence : state_slot(item);
+        if (slot >= 0)
+            write(part(item, s, to, slot, kStatesOnly ? item.segment * s.local_segment : 0));
+    }
+
+    // ---- one chunk ----
+
+    // Rows of b and c behind the segment belong to the next one, or to the next sequence.
+    __device__ void clear_rows(int rows, int stage) const {
+        if (!p.cu_seqlens && p.segments == 1) return; // the copy engine has
+        constexpr int kTiles = kKeys / 64 + kShared.columns;
+        const int packs = (kChunk - rows) * 8;
+        for (int i = thread; i < packs * kTiles; i += kGroups * kWarpgroup) {
+            const int tile = i / packs, pack = i - tile * packs;
+            unsigned char* const base = tile < kKeys / 64
+                                            ? block.b(stage) + tile * kTileBytes
+                                            : block.c(stage) + (tile - kKeys / 64) * kTileBytes;
+            *reinterpret_cast<uint4*>(base + rows * kSwizzleRow + pack * 16) = uint4{};
+        }
+        fence_async();
+        sync_all();
+    }
+    // Pack `pack` (16 bytes) of a tile's row.
+    static __device__ unsigned char* swizzled(unsigned char* tile, int row, int pack) {
+        return tile + row * kSwizzleRow + ((pack ^ (row & 7)) << 4);
+    }
+
+    // c^T of this warpgroup's columns: tokens are the inner dimension.
+    __device__ void load_columns(FragmentA (&c)[kChunk / 16], int stage) const {
+        unsigned char* const tile = block.c(stage) + (kSplit ? 0 : group * kTileBytes);
+        const int matrix = lane / 8;
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step) {
+            const int row = step * 16 + matrix / 2 * 8 + lane % 8;
+            ldmatrix_transposed(c[step].r, reinterpret_cast<const Bf16*>(
+                                               swizzled(tile, row, warp * 2 + matrix % 2)));
+        }
+    }
+    __device__ void weigh(FragmentA (&c)[kChunk / 16]) const {
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step)
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                const float2 w = factor_pair(block.weights(), step * 16 + half * 8);
+#pragma unroll
+                for (int i = 0; i < 2; ++i) {
+                    uint32_t& r = c[step].r[half * 2 + i];
+                    const float2 x = unpack<T>(r);
+                    r = pack<T>(x.x * w.x, x.y * w.y);
+                }
+            }
+    }
+    __device__ void add_to_state(FragmentA (&c)[kChunk / 16], int stage) {
+        const uint64_t b = describe(block.b(stage) + key_tile() * kTileBytes, kTileBytes);
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step)
+            Product<T, kStateKeys, 0, 1>::run(state, c[step], advance(b, step * 16 * kSwizzleRow),
+                                              true);
+        products_commit();
+    }
+    __device__ void walk_state(float decay) {
+        FragmentA c[kChunk / 16];
+        load_columns(c, ring.stage);
+        weigh(c);
+#pragma unroll
+        for (int x = 0; x < kStateKeys / 2; ++x) state[x] *= decay;
+        products_fence();
+        add_to_state(c, ring.stage);
+        products_wait<0>();
+        pin(state);
+    }
+
+    // Operand S^T. fp16 ends at 65504: rows beyond 2^14 are scaled down, `undo` (rows g, g + 8)
+    // back.
+    __device__ void round_state(FragmentA (&operand)[kSteps], float (&undo)[2]) const {
+        float scale[2] = {1.0f, 1.0f};
+        if constexpr (sizeof(T) == 2 && std::is_same_v<T, __half>) {
+#pragma unroll
+            for (int half = 0; half < 2; ++half) {
+                float most = 0.0f;
+#pragma unroll
+                for (int x = 0; x < kStateKeys / 2; ++x)
+                    if (x % 4 / 2 == half) most = fmaxf(most, fabsf(state[x]));
+                most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
+                most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
+                const int exponent = most > 16384.0f && most < INFINITY ? ilogbf(most) - 13 : 0;
+                scale[half] = scalbnf(1.0f, -exponent);
+                undo[half] = scalbnf(1.0f, exponent);
+            }
+        }
+#pragma unroll
+        for (int step = 0; step < kSteps; ++step)
+#pragma unroll
+            for (int i = 0; i < 4; ++i) {
+                const int at = (step * 2 + i / 2) * 4 + i % 2 * 2;
+                operand[step].r[i] =
+                    pack<T>(state[at] * scale[i % 2], state[at + 1] * scale[i % 2]);
+            }
+    }
+
+    // Scores times decay, into the buffer that both warpgroups multiply by.
+    __device__ void publish_scores(float (&scores)[kScoreColumns / 2], int buffer) const {
+        const int i = group * kScoreColumns + lane % 4 * 2, j = warp * 16 + lane / 4;
+        const float* distances = block.distances() + kChunk + i - j;
+#pragma unroll
+        for (int x = 0; x < kScoreColumns / 2; ++x)
+            scores[x] *= distances[x / 4 * 8 - x % 4 / 2 * 8 + x % 2];
+        unsigned char* const tile = block.scores(buffer);
+        const int matrix = lane / 8, row = warp * 16 + matrix % 2 * 8 + lane % 8;
+#pragma unroll
+        for (int n = 0; n < kScoreColumns / 8; n += 2) {
+            const uint32_t r[4] = {pack<T>(scores[n * 4], scores[n * 4 + 1]),
+                                   pack<T>(scores[n * 4 + 2], scores[n * 4 + 3]),
+                                   pack<T>(scores[n * 4 + 4], scores[n * 4 + 5]),
+                                   pack<T>(scores[n * 4 + 6], scores[n * 4 + 7])};
+            stmatrix(swizzled(tile, row, group * (kScoreColumns / 8) + n + matrix / 2), r);
+        }
+        fence_async();
+    }
+
+    // o^T to memory as rows of tokens.
+    __device__ void store_out(const Item& item, const Sm90Scan& s, const Chunk& chunk,
+                              const float (&out)[kOutTokens / 2]) const {
+        unsigned char* const tile = block.out(kSplit ? 0 : group);
+        const int matrix = lane / 8;
+#pragma unroll
+        for (int n = 0; n < kOutTokens / 8; n += 2) {
+            const uint32_t r[4] = {
+                pack<T>(out[n * 4], out[n * 4 + 1]), pack<T>(out[n * 4 + 2], out[n * 4 + 3]),
+                pack<T>(out[n * 4 + 4], out[n * 4 + 5]), pack<T>(out[n * 4 + 6], out[n * 4 + 7])};
+            const int row = first_token() + (n + matrix / 2) * 8 + lane % 8;
+            stmatrix_transposed(swizzled(tile, row, warp * 2 + matrix % 2), r);
+        }
+        const int token = item.first + chunk.begin;
+        if (chunk.rows == kChunk) {
+            fence_async();
+            sync_group();
+            if (elected()) {
+                store_box(&s.out, tile + first_token() * kSwizzleRow, column(item), item.head,
+                          token + first_token(), item.batch);
+                commit_stores();
+            }
+            return;
+        }
+        sync_group(); // a box would overwrite the tokens behind the segment
+        const int pack = thread % 8, x = column(item) + pack * 8;
+        const int end = min(chunk.rows, first_token() + kOutTokens);
+        for (int row = first_token() + thread % kWarpgroup / 8; row < end; row += kWarpgroup / 8) {
+            const uint4 values = *reinterpret_cast<const uint4*>(swizzled(tile, row, pack));
+            uint16_t* const to = s.out_rows.data + item.batch * s.out_rows.batch +
+                                 (token + row) * s.out_rows.token + item.head * s.out_rows.head + x;
+            if (x + 8 <= s.N) {
+                *reinterpret_cast<uint4*>(to) = values;
+            } else {
+                const uint32_t words[4] = {values.x, values.y, values.z, values.w};
+#pragma unroll
+                for (int i = 0; i < 8; ++i)
+                    if (x + i < s.N) to[i] = static_cast<uint16_t>(words[i / 2] >> (i % 2 * 16));
+            }
+        }
+    }
+
+    // This warpgroup's columns of P^T.
+    __device__ void multiply_scores(float (&scores)[kScoreColumns / 2], int stage) const {
+        const uint64_t a = describe(block.a(stage) + group * kScoreColumns * kSwizzleRow);
+        const uint64_t b = describe(block.b(stage));
+#pragma unroll
+        for (int step = 0; step < kKeys / 16; ++step)
+            Product<T, kScoreColumns, 0, 0>::run(scores, advance(b, keys(step)),
+                                                 advance(a, keys(step)), step > 0);
+    }
+    // Where 16 keys of an operand begin.
+    static __device__ int keys(int step) { return step / 4 * kTileBytes + step % 4 * 32; }
+
+    // What this warpgroup finishes of S^T a^T. With the keys split, that is half of the tokens, the
+    // sum of both warpgroups' parts: each hands the other half over.
+    __device__ void take_result(float (&result)[kOutTokens / 2], const float (&out)[32],
+                                const float (&undo)[2]) const {
+        if constexpr (!kSplit) {
+#pragma unroll
+            for (int x = 0; x < 32; ++x) result[x] = out[x] * undo[x % 4 / 2];
+        } else {
+            float4* const room = block.exchange() + thread % kWarpgroup;
+#pragma unroll
+            for (int n = 0; n < 4; ++n) {
+                float give[4];
+#pragma unroll
+                for (int i = 0; i < 4; ++i) {
+                    const float low = out[n * 4 + i] * undo[i / 2];
+                    const float high = out[16 + n * 4 + i] * undo[i / 2];
+                    result[n * 4 + i] = group ? high : low;
+                    give[i] = group ? low : high;
+                }
+                room[((1 - group) * 4 + n) * kWarpgroup] = {give[0], give[1], give[2], give[3]};
+            }
+            sync_all();
+#pragma unroll
+            for (int n = 0; n < 4; ++n) {
+                const float4 x = room[(group * 4 + n) * kWarpgroup];
+                result[n * 4] += x.x;
+                result[n * 4 + 1] += x.y;
+                result[n * 4 + 2] += x.z;
+                result[n * 4 + 3] += x.w;
+            }
+        }
+    }
+
+    // One chunk, in `stage`, whose scores lie in `buffer`; those of the next one, in `next`, into
+    // the other buffer.
+    __device__ void walk(const Item& item, const Sm90Scan& s, const Chunk& chunk, int stage,
+                         int next, bool more, int buffer) {
+        FragmentA operand[kSteps];
+        float undo[2] = {1.0f, 1.0f};
+        round_state(operand, undo);
+        const float decay = block.powers()[chunk.rows];
+#pragma unroll
+        for (int x = 0; x < kStateKeys / 2; ++x) state[x] *= decay;
+        sync_all(); // scores and tables are there
+
+        float out[32], scores[kScoreColumns / 2];
+        const uint64_t a = describe(block.a(stage) + key_tile() * kTileBytes);
+        products_fence();
+        if constexpr (!kAhead) {
+            multiply_scores(scores, stage);
+            products_commit();
+        }
+#pragma unroll
+        for (int step = 0; step < kSteps; ++step)
+            Product<T, 64, 0, 0>::run(out, operand[step], advance(a, keys(step)), step > 0);
+        products_commit();
+        if constexpr (kAhead) {
+            multiply_scores(scores, next); // of this chunk again, where there is no next
+            products_commit();
+        }
+
+        FragmentA c[kChunk / 16], weighted[kChunk / 16];
+        load_columns(c, stage);
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step) weighted[step] = c[step];
+        weigh(weighted);
+        products_fence();
+        add_to_state(weighted, stage);
+
+        if constexpr (!kAhead) {
+            products_wait<2>();
+            pin(scores);
+            publish_scores(scores, buffer);
+        }
+        products_wait<kAhead ? 2 : 1>();
+        pin(out);
+        float result[kOutTokens / 2];
+        take_result(result, out, undo);
+#pragma unroll
+        for (int n = 0; n < kOutTokens / 8; ++n) {
+            const float2 f = factor_pair(block.out_factors(), first_token() + n * 8);
+#pragma unroll
+            for (int i = 0; i < 4; ++i) result[n * 4 + i] *= i % 2 ? f.y : f.x;
+        }
+        const uint64_t product = describe(block.scores(buffer) + first_token() * 2);
+        products_fence();
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step)
+            Product<T, kOutTokens, 0, 1>::run(result, c[step],
+                                              advance(product, step * 16 * kSwizzleRow), true);
+        products_commit();
+
+        if constexpr (kAhead) {
+            products_wait<2>();
+            pin(scores);
+            if (more) publish_scores(scores, buffer ^ 1);
+        }
+        if (elected()) wait_stores_read(); // the last chunk's o^T has left
+        sync_group();
+        products_wait<0>();
+        pin(result);
+        pin(state);
+        store_out(item, s, chunk, result);
+    }
+};
+
+} // namespace tnl::cuda
