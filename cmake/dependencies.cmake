@@ -1,31 +1,33 @@
 # Libraries, all from Debian or Ubuntu packages; the list of packages is in tools/packages.txt.
 find_package(Threads REQUIRED)
 find_package(fmt REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(CLI11 REQUIRED)
-find_package(PkgConfig REQUIRED)
-find_package(ZLIB REQUIRED)
-pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
-pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
-pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
-# SentencePiece by its files: Ubuntu's sentencepiece.pc asks for Protocol Buffers, which it hides.
-find_path(SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
-find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
-find_library(SENTENCEPIECE_TRAIN sentencepiece_train REQUIRED)
-add_library(SentencePiece::sentencepiece UNKNOWN IMPORTED)
-set_target_properties(SentencePiece::sentencepiece PROPERTIES
-  IMPORTED_LOCATION ${SENTENCEPIECE_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${SENTENCEPIECE_INCLUDE})
-execute_process(COMMAND ${PKG_CONFIG_EXECUTABLE} --modversion sentencepiece
-  OUTPUT_VARIABLE SENTENCEPIECE_VERSION OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-find_path(TOMLPP_INCLUDE toml++/toml.h REQUIRED)
-# oneDNN by its files: Debian's dnnl-config.cmake asks for OpenCL, which nothing here uses.
-find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.hpp REQUIRED)
-find_library(DNNL_LIBRARY dnnl REQUIRED)
-add_library(DNNL::dnnl UNKNOWN IMPORTED)
-set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
-  INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE})
-find_package(OpenMP REQUIRED)
-pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
+if(NOT TNL_OPERATOR_ONLY)
+  find_package(nlohmann_json REQUIRED)
+  find_package(CLI11 REQUIRED)
+  find_package(PkgConfig REQUIRED)
+  find_package(ZLIB REQUIRED)
+  pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
+  pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+  pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+  # SentencePiece by its files: Ubuntu's sentencepiece.pc asks for Protocol Buffers, which it hides.
+  find_path(SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
+  find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)
+  find_library(SENTENCEPIECE_TRAIN sentencepiece_train REQUIRED)
+  add_library(SentencePiece::sentencepiece UNKNOWN IMPORTED)
+  set_target_properties(SentencePiece::sentencepiece PROPERTIES
+    IMPORTED_LOCATION ${SENTENCEPIECE_LIBRARY} INTERFACE_INCLUDE_DIRECTORIES ${SENTENCEPIECE_INCLUDE})
+  execute_process(COMMAND ${PKG_CONFIG_EXECUTABLE} --modversion sentencepiece
+    OUTPUT_VARIABLE SENTENCEPIECE_VERSION OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+  find_path(TOMLPP_INCLUDE toml++/toml.h REQUIRED)
+  # oneDNN by its files: Debian's dnnl-config.cmake asks for OpenCL, which nothing here uses.
+  find_path(DNNL_INCLUDE oneapi/dnnl/dnnl.hpp REQUIRED)
+  find_library(DNNL_LIBRARY dnnl REQUIRED)
+  add_library(DNNL::dnnl UNKNOWN IMPORTED)
+  set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE})
+  find_package(OpenMP REQUIRED)
+  pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
+endif()
 if(TNL_CUDA)
   if(NOT CMAKE_CUDA_COMPILER AND EXISTS /usr/local/cuda/bin/nvcc)
     set(CMAKE_CUDA_COMPILER /usr/local/cuda/bin/nvcc)

@@ -7,6 +7,7 @@ set(TNL_PACKAGE_DIR ${CMAKE_INSTALL_LIBDIR}/cmake/transnormer)
 install(TARGETS transnormer RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(TARGETS ${TNL_INSTALLED_LAYERS} EXPORT transnormerTargets
   ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+include(${CMAKE_CURRENT_LIST_DIR}/install_library.cmake)
 install(EXPORT transnormerTargets NAMESPACE transnormer:: DESTINATION ${TNL_PACKAGE_DIR})
 foreach(LAYER ${TNL_INSTALLED_LAYERS})
   string(REPLACE "tnl_" "" LAYER ${LAYER})

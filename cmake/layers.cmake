@@ -32,6 +32,10 @@ if(TNL_FUZZ)
   add_custom_target(fuzzers)
 endif()
 
+# What libtransnormer is made of: with TNL_OPERATOR_ONLY nothing else is compiled.
+set(TNL_OPERATOR_FILES "/(base/(check|cpu|threads)|cuda/stream|tensor/(tensor|dtype|stream_cuda)\
+|ops/lightning/[a-z0-9_]+|capi/[a-z0-9_]+)\\.(cpp|cu)$")
+
 function(tnl_layer NAME)
   file(GLOB_RECURSE SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cpp)
   set(TESTS ${SOURCES})
@@ -65,6 +69,9 @@ function(tnl_layer NAME)
     list(FILTER SOURCES EXCLUDE REGEX "[a-z]*_cuda\\.cpp$" )
     file(GLOB_RECURSE NO_CUDA CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*no_cuda.cpp)
     list(APPEND SOURCES ${NO_CUDA})
+  endif()
+  if(TNL_OPERATOR_ONLY)
+    list(FILTER SOURCES INCLUDE REGEX "${TNL_OPERATOR_FILES}|TARGET_OBJECTS")
   endif()
   if(NOT SOURCES)
     file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/generated)

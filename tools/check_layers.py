@@ -14,6 +14,7 @@ LAYERS = {
     "cuda": [],
     "tensor": ["cuda"],
     "ops": ["tensor", "cuda"],
+    "capi": ["ops", "tensor", "cuda"],
     "model": ["ops", "tensor"],
     "text": [],
     "data": ["text"],

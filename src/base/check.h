@@ -20,6 +20,12 @@ class UsageError : public Error {
     using Error::Error;
 };
 
+// A GPU, its driver or its libraries failed, or are not there.
+class DeviceError : public Error {
+  public:
+    using Error::Error;
+};
+
 [[noreturn]] void fail_check(const char* condition, const std::string& message, const char* file,
                              int line);
 

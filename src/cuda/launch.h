@@ -19,10 +19,11 @@ void check_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared) {
         return;
     const char* name = "a kernel";
     cudaFuncGetName(&name, reinterpret_cast<const void*>(kernel));
-    fail("CUDA: launch of {} on grid ({}, {}, {}), block ({}, {}, {}) with {} bytes of shared "
-         "memory failed: {}",
-         name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared,
-         cudaGetErrorString(error));
+    throw DeviceError(fmt::format(
+        "CUDA: launch of {} on grid ({}, {}, {}), block ({}, {}, {}) with {} bytes of shared "
+        "memory failed: {}",
+        name, grid.x, grid.y, grid.z, block.x, block.y, block.z, shared,
+        cudaGetErrorString(error)));
 }
 
 // An empty grid is no work, not an error.

@@ -22,8 +22,14 @@ inline void check_cublas(cublasStatus_t status, const char* what) {
         fail_cublas(status, what);
 }
 
+// What the runtime tells of a GPU, asked once.
+const cudaDeviceProp& properties_of(int device);
+
 struct CudaStream {
+    // A stream of its own, with cuBLAS (blas.cpp).
     explicit CudaStream(int device);
+    // The caller's stream: nothing is allocated, nothing waited for; no cuBLAS, no scratch.
+    CudaStream(int device, cudaStream_t borrowed);
     ~CudaStream();
     CudaStream(const CudaStream&) = delete;
     CudaStream& operator=(const CudaStream&) = delete;
@@ -41,6 +47,8 @@ struct CudaStream {
     void* scratch(size_t bytes);
 
   private:
+    bool owned_ = false;
+    cublasStatus_t (*destroy_blas_)(cublasHandle_t) = nullptr; // so that only blas.cpp needs cuBLAS
     void* blas_workspace_ = nullptr;
     void* scratch_ = nullptr;
     size_t scratch_bytes_ = 0;

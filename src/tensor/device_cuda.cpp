@@ -78,13 +78,6 @@ class CudaDevice final : public Device {
 
 } // namespace
 
-CudaStream& cuda_of(Stream& stream) {
-    TNL_CHECK(stream.kind == DeviceKind::cuda && stream.cuda, "a CUDA kernel got a CPU stream");
-    CudaStream& cuda = *static_cast<CudaStream*>(stream.cuda);
-    cuda.use();
-    return cuda;
-}
-
 int cuda_device_count() {
     int count = 0;
     if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
