@@ -26,10 +26,7 @@ void BenchOptions::add_to(CLI::App& command) {
     command.add_option("--device", device, "cpu, cuda, cuda:N or auto");
     command.add_option("--threads", threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
-    command.add_option("--format", format, "text, csv or json")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, BenchFormat>{
-            {"text", BenchFormat::text}, {"csv", BenchFormat::csv}, {"json", BenchFormat::json}}))
-        ->default_str("text");
+    add_choice(command, "--format", format, "How results are printed");
 }
 
 OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {

@@ -88,11 +88,10 @@ int run_decode(const DecodeOptions& o) {
 } // namespace
 
 void add_bench_decode(CLI::App& bench) {
-    CLI::App* command = bench.add_subcommand(
-        "decode",
-        "Tokens per second of the recurrence, random weights. On the CPU also the share of "
-        "the memory read bandwidth, measured before and after, that reading the weights "
-        "once per step amounts to");
+    CLI::App* command =
+        bench.add_subcommand("decode", "Tokens per second of the recurrence, random weights");
+    command->footer("On the CPU also the share of the memory read bandwidth, measured before and "
+                    "after, that reading the\nweights once a step amounts to.");
     const auto o = std::make_shared<DecodeOptions>();
     o->common.add_to(*command);
     command->add_option("--preset", o->preset,

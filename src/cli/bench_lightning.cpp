@@ -191,8 +191,8 @@ int run_lightning(const LightningOptions& o) {
 
 void add_bench_lightning(CLI::App& bench) {
     CLI::App* command = bench.add_subcommand(
-        "lightning", "Lightning attention forward and backward: operations per second, on the CPU "
-                     "also as a share of the fp32 peak measured before and after");
+        "lightning", "The attention operator, forward and backward: operations per second");
+    command->footer("On the CPU also as a share of the fp32 peak, measured before and after.");
     const auto o = std::make_shared<LightningOptions>();
     o->common.add_to(*command);
     command->add_option("--dtype", o->dtype, "f32 or bf16");

@@ -4,6 +4,8 @@
 #include "base/json.h"
 
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tnl {
@@ -14,6 +16,9 @@ struct BenchReport {
 };
 
 enum class BenchFormat { text, csv, json };
+inline std::vector<std::pair<std::string_view, BenchFormat>> enum_names(BenchFormat) {
+    return {{"text", BenchFormat::text}, {"csv", BenchFormat::csv}, {"json", BenchFormat::json}};
+}
 
 // text: facts one a line, rows as a table. csv: rows alone, with a header. json: one object.
 // Numbers have the units that their keys name. Prints to stdout.

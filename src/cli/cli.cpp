@@ -11,6 +11,13 @@
 
 namespace tnl {
 
+// "=[]" tells a reader of --help nothing.
+static void hide_empty_defaults(CLI::App& app) {
+    for (CLI::Option* option : app.get_options())
+        if (option->get_default_str() == "[]") option->default_str("");
+    for (CLI::App* command : app.get_subcommands({})) hide_empty_defaults(*command);
+}
+
 std::unique_ptr<CLI::App> make_cli() {
     auto app = std::make_unique<CLI::App>(
         "Train and run TransNormerLLM: linear attention with a constant-size state.",
@@ -18,11 +25,15 @@ std::unique_ptr<CLI::App> make_cli() {
     app->option_defaults()->always_capture_default();
     app->set_version_flag("--version", version_text, "Print the commit and what it was built with");
     app->require_subcommand(1);
+    app->get_formatter()->column_width(36);
     for (auto* add :
          {add_train_command, add_generate_command, add_eval_command, add_tokenizer_command,
           add_tokenize_command, add_verify_command, add_inspect_command, add_plot_command,
           add_bench_command, add_completion_command})
         if (add != nullptr) add(*app);
+    for (CLI::App* command : app->get_subcommands({})) hide_empty_defaults(*command);
+    // Last, as commands would inherit it.
+    app->footer("More: transnormer COMMAND --help. Exit codes: 0 done, 1 failed, 2 wrong usage.");
     return app;
 }
 

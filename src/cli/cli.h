@@ -8,6 +8,8 @@
 
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace tnl {
 
@@ -23,5 +25,24 @@ std::unique_ptr<CLI::App> make_cli();
 // Runs `run` when `command` was given, after all of the command line has been parsed. Its result
 // is the exit code; it may also throw.
 void on_run(CLI::App* command, std::function<int()> run);
+
+// An option whose value is one of the names of an enum (enum_names, base/config.h).
+template <class Enum>
+CLI::Option* add_choice(CLI::App& command, const std::string& name, Enum& value,
+                        const std::string& help) {
+    std::vector<std::string> names;
+    std::string initial;
+    for (const auto& [text, each] : enum_names(Enum{})) {
+        names.emplace_back(text);
+        if (each == value) initial = text;
+    }
+    const auto set = [&value](const std::string& given) {
+        for (const auto& [text, each] : enum_names(Enum{}))
+            if (text == given) value = each;
+    };
+    return command.add_option_function<std::string>(name, set, help)
+        ->check(CLI::IsMember(names))
+        ->default_str(initial);
+}
 
 } // namespace tnl

@@ -172,6 +172,13 @@ void add_completion_command(CLI::App& app) {
     command->add_option("shell", *shell, "bash, zsh or fish")
         ->required()
         ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+    command->footer(
+        "bash  source <(transnormer completion bash), or, for every shell to come,\n"
+        "      transnormer completion bash > "
+        "~/.local/share/bash-completion/completions/transnormer\n"
+        "zsh   transnormer completion zsh > a folder of $fpath/_transnormer\n"
+        "fish  transnormer completion fish > ~/.config/fish/completions/transnormer.fish\n"
+        "Completion is for the name transnormer: put build/ into PATH, or install the program.");
     on_run(command, [&app, shell] {
         const std::vector<Command> tree = flatten(app, "");
         fmt::print("{}", *shell == "bash"  ? bash_script(tree)

@@ -180,13 +180,7 @@ void add_eval_command(CLI::App& app) {
     command->add_option("--field", o->reader.field, "Field of a JSONL record that holds the text");
     command->add_option("--separator", o->reader.separator,
                         "Line that ends a document of plain text; empty: a file is one document");
-    std::map<std::string, BadUtf8> bad;
-    for (const auto& [name, value] : enum_names(BadUtf8{})) bad.emplace(name, value);
-    command
-        ->add_option("--bad-utf8", o->reader.bad_utf8,
-                     "Documents with invalid UTF-8: error, replace or skip")
-        ->transform(CLI::CheckedTransformer(bad))
-        ->default_str("error");
+    add_choice(*command, "--bad-utf8", o->reader.bad_utf8, "Documents with invalid UTF-8");
     command
         ->add_option("--bos", o->bos,
                      "Begin documents with the bos token: yes, no, or auto: as config.json says. "

@@ -77,11 +77,7 @@ void add_plot_command(CLI::App& app) {
     const auto c = std::make_shared<PlotCommand>();
     command->add_option("runs", c->runs, "Directories of runs, or their metrics.jsonl")->required();
     command->add_option("-o,--output", c->output, "Picture to write, .png or .svg");
-    std::map<std::string, PlotX> axes;
-    for (const auto& [name, value] : enum_names(PlotX{})) axes.emplace(name, value);
-    command->add_option("--x", c->x, "steps, tokens, or time (of training)")
-        ->transform(CLI::CheckedTransformer(axes))
-        ->default_str("steps");
+    add_choice(*command, "--x", c->x, "Steps, tokens, or time of training");
     command->add_option("--y", c->y,
                         "loss, lr, grad_norm, tokens_per_second, bits_per_byte, perplexity, or any "
                         "number in metrics.jsonl");
@@ -93,9 +89,10 @@ void add_plot_command(CLI::App& app) {
     command->add_option("--y-max", c->plot.y_max, "Upper end of the y axis");
     command->add_option("--smooth", c->plot.smooth,
                         "Points that the line is averaged over; 0: none, -1: as many as suit");
-    command->add_option("--width", c->plot.width, "Width, in points")->check(CLI::Range(240, 8000));
+    command->add_option("--width", c->plot.width, "Width, in points")
+        ->check(CLI::Range(240.0, 8000.0));
     command->add_option("--height", c->plot.height, "Height, in points")
-        ->check(CLI::Range(160, 8000));
+        ->check(CLI::Range(160.0, 8000.0));
     command->add_option("--scale", c->plot.scale, "Pixels of a PNG for each point")
         ->check(CLI::Range(0.5, 8.0));
     on_run(command, [c] { return run_plot(*c); });

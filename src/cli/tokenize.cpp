@@ -18,7 +18,7 @@ namespace {
 
 struct TokenizeCommand {
     std::vector<std::string> inputs, held_out;
-    std::string tokenizer, bad_utf8 = "error";
+    std::string tokenizer;
     ReaderOptions reader;
     TokenizeOptions tokenize;
     bool json = false;
@@ -37,12 +37,9 @@ void show_progress(const TokenizeResult& r) {
 
 int run_tokenize(const TokenizeCommand& c) {
     const Tokenizer tokenizer{std::filesystem::path(c.tokenizer)};
-    ReaderOptions options = c.reader;
-    for (const auto& [name, value] : enum_names(BadUtf8{}))
-        if (name == c.bad_utf8) options.bad_utf8 = value;
-    DocumentReader reader(c.inputs, options);
+    DocumentReader reader(c.inputs, c.reader);
     std::optional<DocumentReader> held_out;
-    if (!c.held_out.empty()) held_out.emplace(c.held_out, options);
+    if (!c.held_out.empty()) held_out.emplace(c.held_out, c.reader);
     const bool live = isatty(STDERR_FILENO) && !c.json;
     const TokenizeResult r = tokenize(reader, held_out ? &*held_out : nullptr, tokenizer,
                                       c.tokenize, [&](const TokenizeResult& so) {
@@ -86,39 +83,31 @@ void add_tokenize_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand("tokenize", "Turn text into token shards for training");
     command
         ->add_option("inputs", c->inputs,
-                     "text or .jsonl files, plain, .gz or .zst; wildcards are expanded")
+                     "Text or .jsonl files, plain, .gz or .zst; wildcards are expanded")
         ->required();
     command->add_option("--tokenizer", c->tokenizer, "SentencePiece model file")->required();
     command
         ->add_option("-o,--output", c->tokenize.output,
-                     "directory that receives train/, val/ and tokenizer.model")
+                     "Directory that receives train/, val/ and tokenizer.model")
         ->required();
-    command->add_option("--field", c->reader.field, "field of a JSONL record that holds the text")
-        ->capture_default_str();
+    command->add_option("--field", c->reader.field, "Field of a JSONL record that holds the text");
     command->add_option("--separator", c->reader.separator,
-                        "line that ends a document in plain text; without it a file is one");
-    command->add_option("--bad-utf8", c->bad_utf8, "documents with invalid UTF-8")
-        ->check(CLI::IsMember({"error", "replace", "skip"}))
-        ->capture_default_str();
+                        "Line that ends a document in plain text; without it a file is one");
+    add_choice(*command, "--bad-utf8", c->reader.bad_utf8, "Documents with invalid UTF-8");
     command
         ->add_option("--val", c->held_out,
-                     "file of held-out documents, for val/; repeatable, wildcards are expanded")
+                     "File of held-out documents, for val/; repeatable, wildcards are expanded")
         ->allow_extra_args(false);
-    command
-        ->add_option("--val-fraction", c->tokenize.val_fraction,
-                     "share of documents held out, chosen by hash, 0 to 1")
-        ->capture_default_str();
-    command
-        ->add_option("--val-tail", c->tokenize.val_tail,
-                     "share of every document held out, its end, 0 to 1")
-        ->capture_default_str();
-    command->add_option("--shard-tokens", c->tokenize.shard_tokens, "tokens in one shard")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
-    command->add_flag("--bos", c->tokenize.bos, "put bos before every document");
-    command->add_option("--threads", c->tokenize.threads, "threads; 0 means all cores")
-        ->capture_default_str();
-    command->add_flag("--json", c->json, "print the summary as JSON");
+    command->add_option("--val-fraction", c->tokenize.val_fraction,
+                        "Share of documents held out, chosen by hash, 0 to 1");
+    command->add_option("--val-tail", c->tokenize.val_tail,
+                        "Share of every document held out, its end, 0 to 1");
+    command->add_option("--shard-tokens", c->tokenize.shard_tokens, "Tokens in one shard")
+        ->check(CLI::PositiveNumber);
+    command->add_flag("--bos", c->tokenize.bos, "Put bos before every document");
+    command->add_option("--threads", c->tokenize.threads, "CPU threads; 0: one per core")
+        ->check(CLI::NonNegativeNumber);
+    command->add_flag("--json", c->json, "Print the summary as JSON");
     on_run(command, [c] { return run_tokenize(*c); });
 }
 

@@ -77,27 +77,23 @@ void add_train(CLI::App& parent) {
         parent.add_subcommand("train", "Train a BPE tokenizer with byte fallback on text");
     command
         ->add_option("inputs", c->inputs,
-                     "text or .jsonl files, plain, .gz or .zst; wildcards are expanded")
+                     "Text or .jsonl files, plain, .gz or .zst; wildcards are expanded")
         ->required();
-    command->add_option("-o,--output", c->output, "model file to write")->required();
+    command->add_option("-o,--output", c->output, "Model file to write")->required();
     command
         ->add_option("--vocab-size", c->training.vocab_size,
-                     "pieces, 259 bytes and special tokens included")
-        ->check(CLI::Range(300, 1000000))
-        ->capture_default_str();
+                     "Pieces, 259 bytes and special tokens included")
+        ->check(CLI::Range(300, 1000000));
     command
         ->add_option("--character-coverage", c->training.character_coverage,
-                     "share of the text's characters that get a piece; the rest become bytes")
-        ->check(CLI::Range(0.9, 1.0))
-        ->capture_default_str();
-    command->add_option("--max-lines", c->training.max_sentences, "lines read at most")
-        ->check(CLI::PositiveNumber)
-        ->capture_default_str();
-    command->add_option("--field", c->reader.field, "field of a JSONL record that holds the text")
-        ->capture_default_str();
-    command->add_option("--threads", c->training.threads, "threads; 0 means all cores")
-        ->capture_default_str();
-    command->add_flag("--json", c->json, "print the summary as JSON");
+                     "Share of the text's characters that get a piece; the rest become bytes")
+        ->check(CLI::Range(0.9, 1.0));
+    command->add_option("--max-lines", c->training.max_sentences, "Lines read at most")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--field", c->reader.field, "Field of a JSONL record that holds the text");
+    command->add_option("--threads", c->training.threads, "CPU threads; 0: one per core")
+        ->check(CLI::NonNegativeNumber);
+    command->add_flag("--json", c->json, "Print the summary as JSON");
     on_run(command, [c] { return run_train(*c); });
 }
 
@@ -158,10 +154,10 @@ void add_convert(CLI::App& parent, const char* name, const char* help, const cha
     auto c = std::make_shared<ConvertCommand>();
     CLI::App* command = parent.add_subcommand(name, help);
     command->add_option("--tokenizer", c->tokenizer, "SentencePiece model file")->required();
-    command->add_option("input", c->input, "file, or - for standard input")->capture_default_str();
+    command->add_option("input", c->input, "File, or - for standard input");
     command->add_option("--text", c->text, what);
-    command->add_flag("--json", c->json, "print JSON");
-    if (run == run_encode) command->add_flag("--pieces", c->pieces, "print pieces, not ids");
+    command->add_flag("--json", c->json, "Print JSON");
+    if (run == run_encode) command->add_flag("--pieces", c->pieces, "Print pieces, not ids");
     on_run(command, [c, run] { return run(*c); });
 }
 
@@ -171,9 +167,10 @@ void add_tokenizer_command(CLI::App& app) {
     CLI::App* group = app.add_subcommand("tokenizer", "Train a tokenizer; encode and decode text");
     group->require_subcommand(1);
     add_train(*group);
-    add_convert(*group, "encode", "Text to token ids, separated by spaces", "text to encode",
-                run_encode);
-    add_convert(*group, "decode", "Token ids to text", "ids to decode, \"5 8 13\"", run_decode);
+    add_convert(*group, "encode", "Text to token ids, separated by spaces",
+                "Text to encode, instead of a file", run_encode);
+    add_convert(*group, "decode", "Token ids to text",
+                "Ids to decode, \"5 8 13\", instead of a file", run_decode);
 }
 
 } // namespace tnl
