@@ -46,13 +46,13 @@ def test_presets():
         ours = presets[name]["parameter_count"]
         ours -= (config["vocab_size"] - 50272) * config["decoder_embed_dim"]
         assert abs(ours - count) <= percent / 100 * count, name
-    assert {"tiny", "tiny3", "quickstart", "25M"} <= presets.keys()
+    assert {"tiny", "tiny3", "2M", "25M"} <= presets.keys()
     help_text = transnormer("inspect", "--help").stdout
     for name, preset in presets.items():
         assert re.search(rf"^{name} +{preset['parameter_count']} ", help_text, re.M), name
 
 
-@pytest.mark.parametrize("name", [*RELEASED, *PAPER, "tiny", "tiny3", "quickstart", "25M"])
+@pytest.mark.parametrize("name", [*RELEASED, *PAPER, "tiny", "tiny3", "2M", "25M"])
 def test_a_preset(name):
     out = inspect(name)
     config = out["config"]

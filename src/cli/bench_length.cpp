@@ -10,7 +10,7 @@ namespace {
 
 struct LengthOptions {
     BenchOptions common;
-    std::string preset = "quickstart", dtype = "f32", plot;
+    std::string preset = "2M", dtype = "f32", plot;
     std::vector<int64_t> lengths{256, 1024, 4096, 16384, 65536};
     int64_t step_tokens = 8192, longest_step = 65536, decode_tokens = 64;
 };

@@ -169,7 +169,7 @@ void add_train_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand("train", "Train a model, or go on with a run");
     const auto o = std::make_shared<TrainOptions>();
     command->add_option("overrides", o->overrides,
-                        "Settings key=value, such as preset=quickstart data.train=data "
+                        "Settings key=value, such as preset=2M data.train=data "
                         "train.steps=1000; they win over config files");
     command->add_option("--config", o->files,
                         "Settings from a .json or .toml file; may be repeated, later ones win");

@@ -58,7 +58,7 @@ TEST(Presets, AreValidAndOnesNotThereNameTheOthers) {
 // The formula of parameter_count() against the table that the layers fill.
 TEST(Config, CountsWhatTheModelRegisters) {
     ModelConfig base = model_preset("tiny");
-    std::vector<ModelConfig> configs{base, model_preset("tiny3"), model_preset("quickstart")};
+    std::vector<ModelConfig> configs{base, model_preset("tiny3"), model_preset("2M")};
     for (bool bias : {false, true})
         for (const char* norm : {"simplermsnorm", "rmsnorm", "layernorm"})
             for (int64_t gate : {0, 16})

@@ -160,7 +160,7 @@ TrainConfig read_train_config(const TrainConfigSources& sources, std::vector<std
     ConfigBinding binding(config);
     apply(binding, sources);
     if (preset.empty() && init.empty() && !binding.given("model.decoder_embed_dim"))
-        throw UsageError("no model: wanted preset=NAME (such as tiny, quickstart, 25M, 385M) or "
+        throw UsageError("no model: wanted preset=NAME (such as tiny, 2M, 25M, 385M) or "
                          "preset=FILE of a config.json");
     const bool whole_model = !init.empty() || is_model_path(preset);
     if (given != nullptr)
