@@ -276,8 +276,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tokens, tmp_path):
 
 def test_config_files_and_overrides(tokens, tmp_path):
     (tmp_path / "c.toml").write_text("preset = 'tiny'\n[train]\nsteps = 2\nrows = 2\nlength = 16\n")
-    as_json("train", "--config", tmp_path / "c.toml", "--run", tmp_path / "run", "train.rows=3",
-            f"data.train={tokens}", "--json")
+    as_json("train", "--run", tmp_path / "run", "--json", "--config", tmp_path / "c.toml",
+            "train.rows=3", f"data.train={tokens}")
     config = json.loads((tmp_path / "run/run.json").read_text())
     assert config["train"]["rows"] == 3 and config["train"]["length"] == 16
     (tmp_path / "bad.json").write_text('{"train": {"stepz": 1}}')

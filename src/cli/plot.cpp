@@ -81,7 +81,8 @@ void add_plot_command(CLI::App& app) {
     command->add_option("--y", c->y,
                         "loss, lr, grad_norm, tokens_per_second, bits_per_byte, perplexity, or any "
                         "number in metrics.jsonl");
-    command->add_option("--name", c->names, "Name of a run in the legend; one for each run");
+    command->add_option("--name", c->names, "Name of a run in the legend; one for each run")
+        ->allow_extra_args(false);
     command->add_option("--title", c->plot.title, "Title");
     command->add_flag("--log-x", c->plot.log_x, "Logarithmic x axis");
     command->add_flag("--log-y", c->plot.log_y, "Logarithmic y axis");

@@ -171,8 +171,10 @@ void add_train_command(CLI::App& app) {
     command->add_option("overrides", o->overrides,
                         "Settings key=value, such as preset=2M data.train=data "
                         "train.steps=1000; they win over config files");
-    command->add_option("--config", o->files,
-                        "Settings from a .json or .toml file; may be repeated, later ones win");
+    command
+        ->add_option("--config", o->files,
+                     "Settings from a .json or .toml file; may be repeated, later ones win")
+        ->allow_extra_args(false);
     command->add_option("--run", o->run,
                         "Directory of the run: run.json, metrics.jsonl, tensorboard/, "
                         "checkpoints/. Where it has checkpoints, the run goes on from the latest");
