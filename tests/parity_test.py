@@ -88,6 +88,16 @@ def test_lengths(length, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_one_token_has_no_loss(tmp_path):
+    """The mean of nothing, NaN, is what recordings of one token hold."""
+    folder = reference.write_fixture(tmp_path, reference.base_config(), length=1, decode=2)
+    expected = load_file(folder / "expected.safetensors")
+    save_file({**expected, "train_loss": np.array([np.nan], np.float32)},
+              folder / "expected.safetensors")
+    done = verify(folder)
+    assert done.returncode == 0 and "not compared: train_loss" in done.stdout
+
+
 @pytest.mark.parametrize("gate_dim", [0, 8])
 @pytest.mark.parametrize("padding", [[0, 7, 30], [39, 1, 0], [0, -5, 12], [-1, -39, -20],
                                      [[3, 4, 20], 0, [0, 39]], [40, 0, 3]])
@@ -105,6 +115,56 @@ def test_loss_of_padded_batches(targets, tmp_path):
     done = verify(folder, "--json")
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout)["loss_counts_padding"] == (targets == "counted")
+
+
+@pytest.mark.parametrize("stored", [np.float64, np.float16, "bf16"])
+def test_weights_and_outputs_of_other_dtypes(stored, tmp_path):
+    """Weights as stored are what the outputs were recorded of."""
+    folder = reference.write_fixture(tmp_path, reference.base_config(), length=40,
+                                     weight_dtype=stored)
+    expected = load_file(folder / "expected.safetensors")
+    save_file({k: v.astype(np.float64) if v.dtype == np.float32 else v.astype(np.int32)
+               for k, v in expected.items()}, folder / "expected.safetensors")
+    done = verify(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_shards_and_a_stored_head(tmp_path):
+    folder = reference.write_fixture(tmp_path, reference.base_config(), length=20)
+    weights = load_file(folder / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].copy()
+    (folder / "model.safetensors").unlink()
+    names = sorted(weights)
+    index = {}
+    for i, part in enumerate((names[::2], names[1::2])):
+        file = f"model-{i + 1:05}-of-00002.safetensors"
+        save_file({n: weights[n] for n in part}, folder / file)
+        index.update({n: file for n in part})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": index}))
+    done = verify(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("fields", [
+    {"linear_use_lrpe_list": None},                           # absent: layer 0
+    {"linear_use_lrpe_list": [], "linear_use_lrpe": 1},       # the released code falls back to it
+    {"linear_use_lrpe_list": [True, False, False]},
+    {"linear_use_lrpe_list": [1, 0, 0, 1, 1]},                # longer than the model
+    {"gate_dim": None, "use_cache": True, "transformers_version": "4.32.0", "auto_map": {}},
+    {"pad_token_id": None, "torch_dtype": None, "tie_word_embeddings": None},
+    {"norm_type": "simplermsnorm", "linear_act_fun": "silu"},
+])
+def test_ways_to_write_a_config(fields, tmp_path):
+    meant = reference.base_config()
+    if "linear_use_lrpe" in fields:
+        meant["linear_use_lrpe_list"] = [1, 1, 1]
+    folder = reference.write_fixture(tmp_path, meant, length=20)
+    written = {**meant, **fields}
+    if fields.get("linear_use_lrpe_list", 0) is None:
+        written.pop("linear_use_lrpe_list")
+    (folder / "config.json").write_text(json.dumps(written))
+    done = verify(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_a_wrong_value_is_found_and_named(tmp_path):

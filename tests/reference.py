@@ -14,6 +14,7 @@ import autograd.numpy as np
 import numpy as onp
 from autograd import grad
 from autograd.extend import defvjp, primitive
+from safetensors import serialize_file
 from safetensors.numpy import save_file
 
 
@@ -314,6 +315,25 @@ def random_weights(config, seed):
     return w
 
 
+def rounded(weight, dtype):
+    """To bf16 (kept as float32) or to a NumPy dtype."""
+    if dtype != "bf16":
+        return weight.astype(dtype)
+    bits = weight.view(onp.uint32)
+    bits = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+    return bits.astype(onp.uint32).view(onp.float32)
+
+
+def save_weights(weights, path, dtype):
+    if dtype != "bf16":
+        save_file(weights, path, metadata={"format": "pt"})
+        return
+    # NumPy has no bf16: the bytes are the upper half of float32.
+    serialize_file({name: {"dtype": "bfloat16", "shape": w.shape,
+                           "data": w.reshape(-1).view(onp.uint16)[1::2].tobytes()}
+                    for name, w in weights.items()}, path, {"format": "pt"})
+
+
 def padding_mask(padding, length):
     """For each row the number of masked tokens at its left (negative: at its right), or the indices
     of masked tokens as a list."""
@@ -329,13 +349,13 @@ def padding_mask(padding, length):
 
 
 def write_fixture(folder, config, batch=2, length=80, decode=8, padding=None, seed=0,
-                  gradients=True, masked_loss=None):
+                  gradients=True, masked_loss=None, weight_dtype=onp.float32):
     """padding: see padding_mask. masked_loss: with padding there is a train_loss only if this is
     given: "counted" or "left out", of targets that are masked."""
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = onp.random.default_rng(seed + 1)
-    weights = random_weights(config, seed)
+    weights = {k: rounded(v, weight_dtype) for k, v in random_weights(config, seed).items()}
     wide = {k: v.astype(onp.float64) for k, v in weights.items()}
     model = Reference(config)
     ids = rng.integers(3, config["vocab_size"], (batch, length))
@@ -366,7 +386,7 @@ def write_fixture(folder, config, batch=2, length=80, decode=8, padding=None, se
             g = grad(model.loss)(wide, ids, mask, counted)
             save_file({k: onp.ascontiguousarray(v, dtype=onp.float32) for k, v in g.items()},
                       folder / "gradients.safetensors")
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    save_weights(weights, folder / "model.safetensors", weight_dtype)
     save_file(expected, folder / "expected.safetensors")
     (folder / "config.json").write_text(json.dumps(config, indent=1))
     return folder

@@ -168,10 +168,15 @@ def test_sequences_longer_than_learned_positions(tmp_path):
     fails(folder, folder / "expected.safetensors", "up to 14")
 
 
-@pytest.mark.parametrize("arguments", [["--dtype", "f16"], ["--chunk", "0"], ["--nothing"],
-                                       ["--device", "tpu"], ["--threads", "-1"]])
-def test_usage(folder, arguments):
-    fails(folder, arguments[0] if arguments[0] != "--device" else "tpu", code=2, extra=arguments)
+@pytest.mark.parametrize("arguments, message", [
+    (["--dtype", "f16"], "--dtype: f16 not in {f32,bf16,f64}"),
+    (["--chunk", "0"], "--chunk: 0, wanted a number above 0"),
+    (["--threads", "-1"], "--threads: -1, wanted 0 or more"),
+    (["--nothing"], "unknown option '--nothing'"),
+    (["--device", "tpu"], "unknown device 'tpu', wanted cpu, cuda"),
+])
+def test_usage(folder, arguments, message):
+    fails(folder, message, "See transnormer verify --help.", code=2, extra=arguments)
 
 
 def test_a_model_that_is_no_directory(tmp_path):

@@ -59,11 +59,27 @@ static std::string command_name(const CLI::App& app) {
     return name;
 }
 
+// The message of an error, without the ends of the range of all numbers: "--chunk: Value 0 not in
+// range 0.000000 to 179769..." becomes "--chunk: 0, wanted a number above 0".
+static std::string plain_message(const CLI::App& command, const CLI::ParseError& error) {
+    const std::string what = error.what();
+    const size_t colon = what.find(": Value "), end = what.find(" not in range");
+    if (colon == std::string::npos || end == std::string::npos) return what;
+    const CLI::Option* option = command.get_option_no_throw(what.substr(0, colon));
+    if (option == nullptr) return what;
+    const std::string type = option->get_type_name();
+    const bool any = type.find("NONNEGATIVE") != std::string::npos;
+    if (!any && type.find("POSITIVE") == std::string::npos) return what;
+    const size_t value = colon + std::string_view(": Value ").size();
+    return fmt::format("{}: {}, wanted {}", what.substr(0, colon), what.substr(value, end - value),
+                       any ? "0 or more" : "a number above 0");
+}
+
 // What a ParseError means, naming the nearest command or option where one was mistyped.
 static std::string parse_message(const CLI::App& app, const CLI::ParseError& error) {
     const CLI::App* command = innermost(&app);
     const std::vector<std::string> rest = app.remaining(true);
-    if (rest.empty()) return error.what();
+    if (rest.empty()) return plain_message(*command, error);
     const bool option = rest.front().starts_with('-');
     std::vector<std::string> valid;
     if (option)

@@ -94,14 +94,13 @@ Recorded::Recorded(const std::filesystem::path& path, const ModelConfig& config)
         check_floats(name, {sequences, config.decoder_attention_heads, config.key_dim(l),
                             config.head_dim()});
     }
-    if (file_.find("train_loss") != nullptr) {
-        if (length == 1)
-            fail("{}: tensor \"train_loss\": a sequence of 1 token has no next one to predict",
-                 file_.name());
+    if (length == 1) {
+        known.erase("train_loss"); // the mean of nothing, NaN in most recordings
+    } else if (file_.find("train_loss") != nullptr) {
         if (file_.at("train_loss").size() != 1) check_shape(file_, "train_loss", {1});
         check_finite(file_, "train_loss");
         train_loss = file_.floats("train_loss").front();
-    } else if (mask.empty() && length > 1) {
+    } else if (mask.empty()) {
         static_cast<void>(file_.at("train_loss")); // throws with the names there are
     }
     unknown = others(file_, known);

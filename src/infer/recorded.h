@@ -5,7 +5,7 @@
 //   greedy_ids: the continuation that always takes the largest logit, first that of the prompt
 //   decode_logits [B,G,V]: after each of greedy_ids
 //   train_loss [1]: mean cross-entropy of the next token over input_ids; optional where there is a
-//   mask or no next token
+//   mask, and left alone where no token has a next one
 // Gradients of train_loss lie in a file of their own, under the parameters' names.
 #pragma once
 
@@ -30,7 +30,7 @@ class Recorded {
     std::vector<int32_t> mask;                    // [B,T]; empty: no padding
     std::vector<int32_t> greedy;                  // [B,G]
     std::optional<double> train_loss;
-    std::vector<std::string> unknown; // tensors that are none of these
+    std::vector<std::string> unknown; // tensors that are none of these, or left alone
 
     bool counts(int64_t row, int64_t token) const {
         return mask.empty() || mask[static_cast<size_t>(row * length + token)] != 0;

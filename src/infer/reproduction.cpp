@@ -3,6 +3,7 @@
 #include "infer/session.h"
 
 #include <algorithm>
+#include <limits>
 #include <numeric>
 
 namespace tnl {
@@ -42,6 +43,7 @@ class Reproducer {
         upload(ids_, recorded.ids);
         upload(positions_, positions);
         if (!recorded.mask.empty()) upload(mask_, recorded.mask);
+        device.synchronize(); // before the host copies go
         add_tensor("prefill_logits", {B_, T_, V_});
         for (size_t l = 0; l < states_.layers.size(); ++l) {
             const Tensor& s = states_.layers[l];
@@ -233,6 +235,7 @@ class Reproducer {
     }
     double mean_loss(bool count_padding) {
         const int64_t counted = set_targets(count_padding), chunk = std::min(kRows, N_);
+        if (counted == 0) return std::numeric_limits<double>::infinity(); // of nothing
         const ArenaSizes sizes = measure_loss(model_, kernels_, options_.dtype, N_, B_, chunk,
                                               !recorded_.mask.empty(), false);
         Arena activations("activations", device_, sizes.activations.peak());
@@ -245,6 +248,7 @@ class Reproducer {
     }
     void compare_gradients(const RecordedGradients& gradients) {
         const int64_t counted = set_targets(out.loss_counts_padding), chunk = std::min(kRows, N_);
+        if (counted == 0) fail("no token has a next one that counts: there are no gradients");
         const ArenaSizes sizes = measure_training(model_, kernels_, options_.dtype, N_, B_,
                                                   Recompute::none, chunk, !recorded_.mask.empty());
         Arena activations("activations", device_, sizes.activations.peak());
