@@ -77,8 +77,9 @@ void print_text(const VerifyOptions& o, const Verification& v, const Recorded& r
     if (v.ok())
         fmt::print("verified: all {} tensors within tolerance\n", v.tensors.size());
     else
-        fmt::print("NOT verified: {} of {} tensors beyond tolerance{}\n", beyond, v.tensors.size(),
-                   v.tokens_ok ? "" : ", greedy tokens differ");
+        fmt::print("NOT verified: {} of {} tensors beyond tolerance{}{}\n", beyond,
+                   v.tensors.size(), v.tokens_ok ? "" : ", greedy tokens differ",
+                   o.dtype == "f32" ? ". --dtype f64 tells rounding from another model" : "");
 }
 
 // JSON has no infinity.
