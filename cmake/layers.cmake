@@ -1,9 +1,9 @@
 # tnl_layer(NAME DEPENDS...): one static library per folder of src/, whose link lines are the diagram
 # of ARCHITECTURE.md. Files named *_test.cpp make the test program NAME_test, *_bench.cpp the
-# benchmark program NAME_bench. *_avx2.cpp and *_avx512.cpp are compiled for those instructions and
-# chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to run on a machine
-# with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only, *_sm90.cu for compute capability 9.0
-# with its own instructions (sm_90a). X_fuzz.cpp is the libFuzzer program
+# benchmark program NAME_bench. *_avx2.cpp, *_avx512.cpp and *_avx512_bf16.cpp are compiled for those
+# instructions and chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to
+# run on a machine with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only, *_sm90.cu for
+# compute capability 9.0 with its own instructions (sm_90a). X_fuzz.cpp is the libFuzzer program
 # fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
@@ -89,9 +89,13 @@ function(tnl_layer NAME)
     if(FILE MATCHES "_avx2\\.cpp$")
       set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS
         "-mavx2;-mfma;-mf16c;-ffp-contract=fast")
-    elseif(FILE MATCHES "_avx512\\.cpp$")
+    elseif(FILE MATCHES "_avx512(_bf16)?\\.cpp$")
+      set(INSTRUCTIONS "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma")
+      if(FILE MATCHES "_bf16\\.cpp$")
+        list(APPEND INSTRUCTIONS -mavx512bf16)
+      endif()
       set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS
-        "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mavx512bf16;-mfma;-mprefer-vector-width=512;-ffp-contract=fast")
+        "${INSTRUCTIONS};-mprefer-vector-width=512;-ffp-contract=fast")
     endif()
   endforeach()
   if(TNL_TESTS AND TESTS)

@@ -89,7 +89,7 @@ double median(std::vector<double> values) {
 
 void add_bench_memory(CLI::App& bench) {
     CLI::App* command = bench.add_subcommand(
-        "memory", "Memory read bandwidth and peak fp32 arithmetic, all threads together");
+        "memory", "Memory read bandwidth and peak arithmetic, all threads together");
     const auto options = std::make_shared<BenchOptions>();
     const auto megabytes = std::make_shared<int64_t>(1024);
     options->add_to(*command);
@@ -101,7 +101,10 @@ void add_bench_memory(CLI::App& bench) {
         report.facts["device"] = device->name();
         report.facts["read_gigabytes_per_second"] =
             memory_read_bandwidth(*device, static_cast<size_t>(*megabytes) << 20) / 1e9;
-        report.facts["fp32_gigaflops_per_second"] = fp32_peak(*device->stream().threads) / 1e9;
+        ThreadPool& pool = *device->stream().threads;
+        report.facts["fp32_gigaflops_per_second"] = fp32_peak(pool) / 1e9;
+        if (const double bf16 = bf16_peak(pool); bf16 > 0)
+            report.facts["bf16_dot_gigaflops_per_second"] = bf16 / 1e9;
         print_report(report, options->format);
         return kOk;
     });

@@ -140,9 +140,22 @@ Json run_length(Device& device, const LightningOptions& o, int64_t T) {
     return row;
 }
 
+// The peak of the products that tensors of this dtype are multiplied with, or 0.
+struct Peak {
+    std::string name = "fp32";
+    double flops = 0;
+};
+Peak peak_for(Device& device, DType dtype) {
+    if (device.kind() != DeviceKind::cpu) return {};
+    ThreadPool& pool = *device.stream().threads;
+    if (dtype == DType::bf16)
+        if (const double peak = bf16_peak(pool); peak > 0) return {"bf16", peak};
+    return {"fp32", fp32_peak(pool)};
+}
+
 void add_fractions(Json& row, double peak) {
     for (const std::string part : {"forward", "backward", "both"})
-        row[part + "_fraction_of_fp32_peak"] =
+        row[part + "_fraction_of_peak"] =
             row[part + "_gigaflops_per_second"].get<double>() / (peak / 1e9);
 }
 
@@ -175,13 +188,14 @@ int run_lightning(const LightningOptions& o) {
         print_report(report, o.common.format);
         return kOk;
     }
-    double peak = cpu ? fp32_peak(*device->stream().threads) : 0;
+    Peak peak = peak_for(*device, dtype_from_name(o.dtype));
     for (const int64_t T : o.lengths) report.rows.push_back(run_length(*device, o, T));
     report.facts["operations_counted_for_blocks_of"] = kBlock;
     if (cpu) {
-        peak = std::max(peak, fp32_peak(*device->stream().threads));
-        for (Json& row : report.rows) add_fractions(row, peak);
-        report.facts["fp32_peak_gigaflops_per_second"] = peak / 1e9;
+        peak.flops = std::max(peak.flops, peak_for(*device, dtype_from_name(o.dtype)).flops);
+        for (Json& row : report.rows) add_fractions(row, peak.flops);
+        report.facts["peak_of"] = peak.name + " products";
+        report.facts["peak_gigaflops_per_second"] = peak.flops / 1e9;
     }
     print_report(report, o.common.format);
     return kOk;
@@ -192,7 +206,8 @@ int run_lightning(const LightningOptions& o) {
 void add_bench_lightning(CLI::App& bench) {
     CLI::App* command = bench.add_subcommand(
         "lightning", "The attention operator, forward and backward: operations per second");
-    command->footer("On the CPU also as a share of the fp32 peak, measured before and after.");
+    command->footer("On the CPU also as a share of the peak of such products (fp32, or bf16 where "
+                    "bf16 tensors are multiplied so), measured before and after.");
     const auto o = std::make_shared<LightningOptions>();
     o->common.add_to(*command);
     command->add_option("--dtype", o->dtype, "f32 or bf16");

@@ -36,6 +36,21 @@ template <size_t kStreams> uint64_t read_all(const char* data, size_t bytes) {
     return all[0] + all[1];
 }
 
+// Operations per second of a loop whose vector instruction does `flops`.
+double peak(ThreadPool& pool, float (*loop)(long), int flops, double seconds, int repeats) {
+    std::atomic<float> sink{0};
+    const auto run = [&](long rounds) {
+        return seconds_of([&] { pool.run([&](int) { sink.store(loop(rounds)); }); });
+    };
+    long rounds = 10000;
+    while (run(rounds) < seconds / 4) rounds *= 2;
+    rounds *= 4;
+    const double total = static_cast<double>(rounds) * kFmaChains * flops * pool.size();
+    double best = 0;
+    for (int i = 0; i < repeats; ++i) best = std::max(best, total / run(rounds));
+    return best;
+}
+
 } // namespace
 
 float fma_rounds_baseline(long rounds) { return fma_rounds<Vector4>(rounds); }
@@ -66,23 +81,14 @@ double memory_read_bandwidth(Device& device, size_t bytes, int repeats) {
 
 double fp32_peak(ThreadPool& pool, double seconds, int repeats) {
     const CpuFeatures& cpu = cpu_features();
-    float (*const loop)(long) = cpu.avx512 ? fma_rounds_avx512
-                                : cpu.avx2 ? fma_rounds_avx2
-                                           : fma_rounds_baseline;
-    const int width = cpu.avx512 ? 16 : cpu.avx2 ? 8 : 4;
-    std::atomic<float> sink{0};
-    auto run = [&](long rounds) {
-        return seconds_of([&] { pool.run([&](int) { sink.store(loop(rounds)); }); });
-    };
-    long rounds = 10000;
-    while (run(rounds) < seconds / 4) rounds *= 2;
-    rounds *= 4;
-    double best = 0;
-    for (int i = 0; i < repeats; ++i) {
-        const double flops = 2.0 * kFmaChains * width * static_cast<double>(rounds) * pool.size();
-        best = std::max(best, flops / run(rounds));
-    }
-    return best;
+    if (cpu.avx512) return peak(pool, fma_rounds_avx512, 2 * 16, seconds, repeats);
+    if (cpu.avx2) return peak(pool, fma_rounds_avx2, 2 * 8, seconds, repeats);
+    return peak(pool, fma_rounds_baseline, 2 * 4, seconds, repeats);
+}
+
+double bf16_peak(ThreadPool& pool, double seconds, int repeats) {
+    if (!cpu_features().avx512_bf16) return 0;
+    return peak(pool, dot_rounds_avx512, 4 * 16, seconds, repeats);
 }
 
 } // namespace tnl

@@ -17,11 +17,15 @@ double memory_read_bandwidth(Device& device, size_t bytes = size_t{1} << 30, int
 // of `repeats` runs of about `seconds` each.
 double fp32_peak(ThreadPool& pool, double seconds = 0.1, int repeats = 5);
 
+// The same of products of bf16 pairs summed in fp32 (VDPBF16PS); 0 where the processor has none.
+double bf16_peak(ThreadPool& pool, double seconds = 0.1, int repeats = 5);
+
 // One thread's loop: `rounds` times kFmaChains multiply-adds of one vector; returns a value that
 // depends on all of them.
 constexpr int kFmaChains = 12;
 float fma_rounds_baseline(long rounds); // vectors of 4, multiply and add
 float fma_rounds_avx2(long rounds);     // vectors of 8
 float fma_rounds_avx512(long rounds);   // vectors of 16
+float dot_rounds_avx512(long rounds);   // vectors of 16 pairs of bf16
 
 } // namespace tnl

@@ -1,160 +1,164 @@
-// The loops of lightning_simd.h, included by lightning_{baseline,avx2,avx512}.cpp alone: everything
-// lies in an unnamed namespace and calls no inline function of other headers (ops/simd/table.h says
-// why).
+// The loops of lightning_simd.h, included by lightning_{baseline,avx2,avx512,...}.cpp alone:
+// everything lies in an unnamed namespace and calls no inline function of other headers
+// (ops/simd/table.h says why).
 //
-// A chunk of m tokens is packed to f32 once and then three products of register tiles follow, over
-// panels of kPanel columns that stay in the first level cache:
+// A chunk of m tokens is packed once and then three products of register tiles follow, over panels
+// of kPanel columns that stay in the first level cache:
 //   P = (x y^T) . M      out = diag(lambda^r) (x S) + P z      S = lambda^m S + y'^T z
 // with the decay of a token until the chunk's end in y'. Of P, tiles above the diagonal are
 // skipped, and rows of P z stop at it.
 #pragma once
 
+#include "ops/lightning/lightning_f32.h"
 #include "ops/lightning/lightning_step_loops.h"
-#include "ops/lightning/lightning_tiles.h"
 
 namespace tnl {
 namespace {
 namespace lightning {
 
-// ---- the scan ----
+// Where things lie in the workspace.
+template <class A> struct Workspace {
+    using Element = typename A::Element;
+    static_assert(sizeof(Element) == sizeof(float));
+    Element *x, *y, *y_transposed, *p, *z, *operand;
+    int64_t floats = 0;
+    Workspace(float* memory, int64_t K, int64_t N) {
+        const auto take = [&](int64_t n) {
+            floats += n;
+            return memory ? reinterpret_cast<Element*>(memory) + floats - n : nullptr;
+        };
+        const int64_t tokens = elements<A>(kChunk);
+        x = take(kChunk * padded(elements<A>(K)));
+        y = take(tokens * padded(K));
+        y_transposed = take(rounded_up(kChunk, A::kPanel) * elements<A>(K));
+        p = take(kChunk * padded(tokens));
+        z = take(tokens * rounded_up(N, A::kPanel));
+        operand = take(A::operand_elements(K, N));
+    }
+    static int64_t size(int64_t K, int64_t N) { return Workspace(nullptr, K, N).floats; }
+};
 
-// The rows of out of this chunk and of x, y and z of the next, asked for one at a time between
-// tiles: they lie pages apart, which no processor foresees.
-template <class S> class Ahead {
+template <class A> class Scan {
   public:
-    Ahead(const LightningScan<S>& s, int64_t t, int64_t m)
-        : base_{s.out, s.x, s.y, s.z}, stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride},
-          width_{s.out ? s.N : 0, s.out ? s.K : 0, s.given ? 0 : s.K, s.given ? 0 : s.N},
-          begin_{t, t + m}, end_{t + m, smaller(t + m + kChunk, s.tokens)} {}
-    [[gnu::always_inline]] inline void next() {
-        const int64_t i = at_ & 3, token = begin_[i != 0] + (at_ >> 2);
-        ++at_;
-        if (token >= end_[i != 0] || width_[i] == 0) return;
-        const S* from = base_[i] + token * stride_[i];
-        for (int64_t n = 0; n < width_[i]; n += 64 / static_cast<int64_t>(sizeof(S)))
-            __builtin_prefetch(from + n, 0, 2);
+    using Number = typename A::Number;
+    using Element = typename A::Element;
+    explicit Scan(LightningScan<Number>& scan)
+        : s(scan), w(scan.workspace, scan.K, scan.N), ldx(padded(elements<A>(scan.K))),
+          ldy(padded(scan.K)) {}
+
+    void chunk(int64_t t, int64_t m, bool update) const {
+        Ahead<Number> ahead(s, t, m, pieces(m, update));
+        pack(t, m, update);
+        if (s.out) scores(m, ahead);
+        for (int64_t n = 0; n < s.N; n += A::kPanel) {
+            if (s.out) outputs(t, m, n, ahead);
+            if (update) state(m, n, ahead);
+        }
+    }
+    // What x S multiplies with.
+    Element* operand() const {
+        return A::kPair == 1 ? reinterpret_cast<Element*>(s.state) : w.operand;
     }
 
   private:
-    const S* base_[4];
-    int64_t stride_[4], width_[4], begin_[2], end_[2], at_ = 0;
-};
-
-// Where things lie in the workspace, in floats.
-template <int kBytes> struct Workspace {
-    using T = Tile<kBytes>;
-    float *x, *y, *y_transposed, *p, *z, *out;
-    Workspace(float* memory, int64_t K, int64_t N) {
-        x = memory;
-        y = x + kChunk * padded(K);
-        y_transposed = y + kChunk * padded(K);
-        p = y_transposed + kChunk * K;
-        z = p + kChunk * padded(kChunk);
-        out = z + kChunk * T::columns(N);
+    // Calls of Ahead::next() of one chunk, about.
+    int64_t pieces(int64_t m, bool update) const {
+        const auto count = [](int64_t n) { return (elements<A>(n) + kPiece - 1) / kPiece; };
+        const int64_t panels = (s.N + A::kPanel - 1) / A::kPanel;
+        int64_t calls = 0;
+        if (s.out) calls += tiles<A>(m) * (count(s.fresh ? 0 : s.K) + count(m) / 2 + 1);
+        if (update) calls += tiles<A>(s.K) * count(m);
+        return panels * calls;
     }
-};
-
-template <class S, int kBytes> struct Scan {
-    using T = Tile<kBytes>;
-    LightningScan<S>& s;
-    Workspace<kBytes> w;
-    int64_t ldx;
-
-    explicit Scan(LightningScan<S>& scan)
-        : s(scan), w(scan.workspace, scan.K, scan.N), ldx(padded(scan.K)) {}
-
     void pack(int64_t t, int64_t m, bool update) const {
-        const S *x = s.x + t * s.x_stride, *y = s.y + t * s.y_stride;
-        for (int64_t r = 0; s.out && r < m; ++r)
-            pack_row<S, kBytes>(w.x + r * ldx, x + r * s.x_stride, s.K, s.x_scale);
-        for (int64_t r = 0; r < m; r += 4) {
-            const int64_t end = smaller(r + 4, m);
-            if (s.out) pack_transposed<S, kBytes>(w.y_transposed, s.K, y, s.y_stride, r, end, s.K);
-            for (int64_t i = r; update && i < end; ++i)
-                pack_row<S, kBytes>(w.y + i * ldx, y + i * s.y_stride, s.K,
-                                    s.decay->power[m - 1 - i + s.ahead]);
+        const Number* y = s.y + t * s.y_stride;
+        if (s.out) {
+            A::pack_x(w.x, ldx, s.x + t * s.x_stride, s.x_stride, m, s.K);
+            A::pack_y(w.y_transposed, y, s.y_stride, m, s.K);
         }
-        fill_transposed<kBytes>(w.y_transposed, m, s.K);
-        pack_panels<S, kBytes>(w.z, s.z + t * s.z_stride, s.z_stride, m, s.N, s.z_scale);
+        if (update)
+            A::pack_weighted(w.y, ldy, y, s.y_stride, m, s.K, s.decay->power + s.ahead, s.z_scale);
+        A::pack_z(w.z, s.z + t * s.z_stride, s.z_stride, m, s.N);
     }
-    void scores(int64_t m) const {
-        for (int64_t j = 0; j < m; j += T::kPanel)
-            for_tiles<kBytes>(m, j, [&]<int kM>(int64_t i) { // tiles that reach the diagonal
-                score_tile<kBytes, kM>(w.p + i * padded(kChunk) + j, w.x + i * ldx, ldx,
-                                       w.y_transposed + j * s.K, s.K,
-                                       s.decay->mask + kChunk + j - i);
-            });
+    void scores(int64_t m, Ahead<Number>& ahead) const {
+        const int64_t k = elements<A>(s.K), ldp = padded(elements<A>(kChunk));
+        for_tiles<A>(m, [&]<int kRows>(int64_t i) {
+            for (int64_t j = 0; j < i + kRows; j += A::kPanel) { // up to the diagonal
+                Element* p = w.p + i * ldp + j / A::kPair;
+                const Element *x = w.x + i * ldx, *y = w.y_transposed + j * k;
+                const float* mask = s.decay->mask + kChunk + j - i;
+                const float scale = s.x_scale * s.z_scale;
+                if (j + A::kLanes < i + kRows)
+                    score_tile<A, kRows, 2>(p, x, ldx, y, k, mask, scale, ahead);
+                else
+                    score_tile<A, kRows, 1>(p, x, ldx, y, k, mask, scale, ahead);
+            }
+        });
     }
-    void write(int64_t t, int64_t m) const {
-        for (int64_t r = 0; r < m; ++r) {
-            S* to = s.out + (t + r) * s.out_stride;
-            const float* from = w.out + r * T::kPanel;
-            int64_t n = 0;
-            for (; n + T::kPanel <= s.N; n += T::kPanel)
-                unpack_row(to + n, from + n * kChunk, T::kPanel);
-            unpack_row(to + n, from + n * kChunk, s.N - n);
-        }
+    void outputs(int64_t t, int64_t m, int64_t n, Ahead<Number>& ahead) const {
+        const int64_t ldp = padded(elements<A>(kChunk)), width = smaller(A::kPanel, s.N - n);
+        const int64_t k = s.fresh ? 0 : elements<A>(s.K);
+        const Element* before = operand() + n * elements<A>(s.K);
+        const Element* z = w.z + n * elements<A>(m);
+        for_tiles<A>(m, [&]<int kRows>(int64_t i) {
+            Number part[A::kRows * A::kPanel];
+            Number* out = s.out + (t + i) * s.out_stride + n;
+            const bool whole = width == A::kPanel;
+            out_tile<A, kRows>(whole ? out : part, whole ? s.out_stride : A::kPanel, w.x + i * ldx,
+                               ldx, before, k, s.decay->power + i + 1 - s.ahead, s.x_scale,
+                               w.p + i * ldp, z, elements<A>(i + kRows), ahead);
+            for (int64_t r = 0; !whole && r < kRows; ++r)
+                for (int64_t c = 0; c < width; ++c)
+                    out[r * s.out_stride + c] = part[r * A::kPanel + c];
+        });
     }
-    void chunk(int64_t t, int64_t m, bool update) const {
-        Ahead<S> ahead(s, t, m);
-        pack(t, m, update);
-        if (s.out) scores(m);
-        for (int64_t n = 0; n < s.N; n += T::kPanel) {
-            float *state = s.state + n * s.K, *out = w.out + n * kChunk;
-            const float* z = w.z + n * m;
-            if (s.out)
-                for_tiles<kBytes>(m, 0, [&]<int kM>(int64_t i) {
-                    ahead.next();
-                    out_tile<kBytes, kM>(out + i * T::kPanel, w.x + i * ldx, ldx, state,
-                                         s.fresh ? 0 : s.K, s.decay->power + i + 1 - s.ahead,
-                                         w.p + i * padded(kChunk), z, i + kM);
-                });
-            if (update)
-                for_tiles<kBytes>(s.K, 0, [&]<int kM>(int64_t d) {
-                    ahead.next();
-                    state_tile<kBytes, kM>(state + d * T::kPanel, w.y + d, ldx, z, m,
-                                           s.decay->keep[m], s.decay->change[m]);
-                });
-        }
-        if (s.out) write(t, m);
+    void state(int64_t m, int64_t n, Ahead<Number>& ahead) const {
+        float* panel = s.state + n * s.K;
+        Element* rounded = w.operand + n * elements<A>(s.K);
+        const Element* z = w.z + n * elements<A>(m);
+        for_tiles<A>(s.K, [&]<int kRows>(int64_t d) {
+            state_tile<A, kRows>(panel + d * A::kPanel, rounded + d / A::kPair * A::kPanel, w.y + d,
+                                 ldy, z, elements<A>(m), s.decay->keep[m], s.decay->change[m],
+                                 ahead);
+        });
     }
+
+    LightningScan<Number>& s;
+    Workspace<A> w;
+    int64_t ldx, ldy;
 };
 
-template <class S, int kBytes> void clear(LightningScan<S>& s) {
-    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
-    const int64_t floats = (s.N + kPanel - 1) / kPanel * kPanel * s.K;
+template <class A> void clear(LightningScan<typename A::Number>& s) {
+    const int64_t floats = rounded_up(s.N, A::kPanel) * s.K;
     for (int64_t i = 0; i < floats; ++i) s.state[i] = 0;
 }
 
-template <class S, int kBytes> void scan(LightningScan<S>& s) {
+template <class A> void scan(LightningScan<typename A::Number>& s) {
     const FlushDenormals flush;
-    const Scan<S, kBytes> scan(s);
+    const Scan<A> scan(s);
+    if (!s.fresh && s.out) A::make_operand(scan.operand(), s.state, s.K, s.N);
     for (int64_t t = 0; t < s.tokens; t += kChunk) {
         const int64_t m = smaller(kChunk, s.tokens - t);
         const bool update = s.want_state || t + m < s.tokens;
-        if (update && s.fresh) clear<S, kBytes>(s);
+        if (update && s.fresh) clear<A>(s);
         scan.chunk(t, m, update);
         if (update) s.fresh = false;
     }
 }
 
 // Two scans over the same tokens, the state of the second the transpose of the first's.
-template <class S, int kBytes> void scan_pair(LightningScan<S>& s, LightningScan<S>& other) {
+template <class A>
+void scan_pair(LightningScan<typename A::Number>& s, LightningScan<typename A::Number>& other) {
     const FlushDenormals flush;
-    const Scan<S, kBytes> scan(s), second(other);
-    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
+    const Scan<A> scan(s), second(other);
+    if (!s.fresh) A::make_operand(scan.operand(), s.state, s.K, s.N);
     for (int64_t t = 0; t < s.tokens; t += kChunk) {
         const int64_t m = smaller(kChunk, s.tokens - t);
         const bool update = s.want_state || t + m < s.tokens;
         other.fresh = s.fresh;
-        if (!s.fresh) {
-            for (int64_t n = 0; n < s.N; n += kPanel)
-                pack_transposed<float, kBytes>(other.state + n * kPanel, s.N, s.state + n * s.K,
-                                               kPanel, 0, s.K, smaller(kPanel, s.N - n));
-            fill_transposed<kBytes>(other.state, s.K, s.N);
-        }
+        if (!s.fresh) A::transpose_state(second.operand(), s.state, s.K, s.N);
         second.chunk(t, m, false);
-        if (update && s.fresh) clear<S, kBytes>(s);
+        if (update && s.fresh) clear<A>(s);
         scan.chunk(t, m, update);
         if (update) s.fresh = false;
     }
@@ -164,31 +168,34 @@ template <class S, int kBytes> void scan_pair(LightningScan<S>& s, LightningScan
 
 template <int kBytes>
 void load_state(float* panels, const float* from, int64_t stride, int64_t K, int64_t N) {
-    pack_panels<float, kBytes>(panels, from, stride, K, N, 1);
+    pack_panels<float, kBytes>(panels, from, stride, K, N);
 }
 
 template <int kBytes>
 void load_state_transposed(float* panels, const float* from, int64_t stride, int64_t K, int64_t N) {
-    pack_transposed<float, kBytes>(panels, K, from, stride, 0, N, K);
-    fill_transposed<kBytes>(panels, N, K);
+    pack_transposed<float, kBytes>(panels, K, from, stride, N, K);
 }
 
 template <int kBytes>
 void store_state(float* to, int64_t stride, const float* panels, int64_t K, int64_t N) {
-    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
+    constexpr int64_t kPanel = 2 * Vectors<kBytes>::kLanes;
     for (int64_t n = 0; n < N; n += kPanel)
         for (int64_t d = 0; d < K; ++d)
             unpack_row(to + d * stride + n, panels + n * K + d * kPanel, smaller(kPanel, N - n));
 }
 
-template <int kBytes> constexpr LightningLoops table(const char* name) {
+// Half: the arithmetic of bf16 tensors.
+template <int kBytes, class Half = F32<bf16, kBytes>>
+constexpr LightningLoops table(const char* name) {
     return {
         .name = name,
-        .panel = Tile<kBytes>::kPanel,
-        .scan_f32 = scan<float, kBytes>,
-        .scan_bf16 = scan<bf16, kBytes>,
-        .pair_f32 = scan_pair<float, kBytes>,
-        .pair_bf16 = scan_pair<bf16, kBytes>,
+        .panel = 2 * Vectors<kBytes>::kLanes,
+        .workspace_f32 = Workspace<F32<float, kBytes>>::size,
+        .workspace_bf16 = Workspace<Half>::size,
+        .scan_f32 = scan<F32<float, kBytes>>,
+        .scan_bf16 = scan<Half>,
+        .pair_f32 = scan_pair<F32<float, kBytes>>,
+        .pair_bf16 = scan_pair<Half>,
         .step_f32 = step<float, kBytes>,
         .step_bf16 = step<bf16, kBytes>,
         .load_state = load_state<kBytes>,

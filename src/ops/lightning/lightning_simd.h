@@ -41,7 +41,7 @@ template <class T> struct LightningScan {
     bool fresh;       // the state is zero, whatever lies there; updated
     bool want_state;  // update the state after the last chunk too
     bool given;       // the second of a pair: nothing is left to update
-    float* workspace; // lightning_workspace_floats(K, N)
+    float* workspace; // of the loops' size
 };
 
 // One token of one head: S = lambda S + k^T v, o = scale q S, for N columns of rows of `stride`.
@@ -60,10 +60,13 @@ struct LightningLoops {
     // The state is kept in panels of so many columns: [ceil(N / panel)][K][panel], columns past N
     // are zero.
     int64_t panel;
+    // Floats of a scan's workspace.
+    int64_t (*workspace_f32)(int64_t K, int64_t N);
+    int64_t (*workspace_bf16)(int64_t K, int64_t N);
     void (*scan_f32)(LightningScan<float>&);
     void (*scan_bf16)(LightningScan<bf16>&);
     // Two scans of the same tokens at once, y and z exchanged, the second's state (scratch) the
-    // transpose of the first's: the two of the backward that walk back. One workspace will do.
+    // transpose of the first's: the two of the backward that walk back.
     void (*pair_f32)(LightningScan<float>&, LightningScan<float>& second);
     void (*pair_bf16)(LightningScan<bf16>&, LightningScan<bf16>& second);
     void (*step_f32)(const LightningStep<float>&);
@@ -75,15 +78,15 @@ struct LightningLoops {
     void (*store_state)(float* to, int64_t stride, const float* panels, int64_t K, int64_t N);
 };
 
-// Floats of a state in panels, and of a scan's workspace; both 64-byte aligned.
+// Floats of a state in panels; states and workspaces are 64-byte aligned.
 inline int64_t lightning_state_floats(const LightningLoops& loops, int64_t K, int64_t N) {
     return (N + loops.panel - 1) / loops.panel * loops.panel * K;
 }
-int64_t lightning_workspace_floats(const LightningLoops& loops, int64_t K, int64_t N);
 
 const LightningLoops& lightning_baseline();
 const LightningLoops& lightning_avx2();
 const LightningLoops& lightning_avx512();
+const LightningLoops& lightning_avx512_bf16(); // products of bf16 tensors in bf16
 const LightningLoops& lightning_loops(); // the best this processor runs
 
 } // namespace tnl

@@ -1,7 +1,7 @@
 // Lightning Attention of one token for lightning_loops.h; like it, all in an unnamed namespace.
 #pragma once
 
-#include "ops/lightning/lightning_tiles.h"
+#include "ops/lightning/lightning_f32.h"
 
 namespace tnl {
 namespace {
@@ -12,28 +12,28 @@ template <int kBytes, int kVectors, bool kRead, bool kWrite>
 [[gnu::always_inline]] inline void
 step_columns(float* o, const float* in, float* out, int64_t stride, const float* q, const float* k,
              const float* v, int64_t K, float keep, float change) {
-    using T = Tile<kBytes>;
-    typename T::Float sums[kVectors] = {};
+    using V = Vectors<kBytes>;
+    typename V::Float sums[kVectors] = {};
     for (int64_t d = 0; d < K; ++d) {
 #pragma GCC unroll 8
         for (int u = 0; u < kVectors; ++u) {
-            auto s = k[d] * T::V::load(v + u * T::kLanes);
+            auto s = k[d] * V::load(v + u * V::kLanes);
             if (kRead) {
-                const auto old = T::V::load(in + d * stride + u * T::kLanes);
+                const auto old = V::load(in + d * stride + u * V::kLanes);
                 s += keep * old;
                 s += change * old;
             }
-            if (kWrite) put(out + d * stride + u * T::kLanes, s);
+            if (kWrite) put(out + d * stride + u * V::kLanes, s);
             sums[u] += q[d] * s;
         }
     }
-    for (int u = 0; u < kVectors; ++u) put(o + u * T::kLanes, sums[u]);
+    for (int u = 0; u < kVectors; ++u) put(o + u * V::kLanes, sums[u]);
 }
 
 template <int kBytes, bool kRead, bool kWrite>
 void step_state(float* o, const float* in, float* out, int64_t stride, const float* q,
                 const float* k, const float* v, int64_t K, int64_t N, float keep, float change) {
-    constexpr int64_t kLanes = Tile<kBytes>::kLanes;
+    constexpr int64_t kLanes = Vectors<kBytes>::kLanes;
     const auto moved = [](auto* state, int64_t n) { return state ? state + n : state; };
     int64_t n = 0;
     for (; n + 8 * kLanes <= N; n += 8 * kLanes)

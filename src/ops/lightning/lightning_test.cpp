@@ -1,6 +1,7 @@
 // The chunked lightning attention of the CPU against the recurrence in f64, per instruction set.
 #include "base/cpu.h"
 #include "ops/lightning/lightning_cpu.h"
+#include "ops/lightning/lightning_testbed.h"
 #include "ops/lightning/scan_cpu.h"
 #include "ops/testbed.h"
 
@@ -82,6 +83,7 @@ struct Path {
     std::string name;
     Forward forward;
     Backward backward;
+    bool bf16_products = false; // of bf16 tensors
 };
 
 // q, k, v, dout, o, dq, dk, dv as views into wider memory: rows of one fused projection, heads
@@ -152,6 +154,9 @@ Outputs run(CpuBed& bed, const Path& path, const Problem& p, DType dtype) {
 }
 
 Path oracle() { return {"oracle", lightning_forward_oracle, lightning_backward_oracle}; }
+Path masked_bf16() {
+    return {"masked", testing::lightning_forward_masked, testing::lightning_backward_masked};
+}
 Path fast(const LightningLoops& loops) {
     return {
         loops.name,
@@ -163,18 +168,25 @@ std::vector<Path> paths() {
     std::vector<Path> out{fast(lightning_baseline())};
     if (cpu_features().avx2) out.push_back(fast(lightning_avx2()));
     if (cpu_features().avx512) out.push_back(fast(lightning_avx512()));
+    if (cpu_features().avx512_bf16) {
+        out.push_back(fast(lightning_avx512_bf16()));
+        out.back().bf16_products = true;
+    }
     return out;
 }
 
-// Every path in f32 to `tolerance` of the largest magnitude, in bf16 to twice the error of the
-// recurrence that rounds its outputs alone.
+// Every path in f32 to `tolerance` of the largest magnitude, in bf16 to twice the error of the plain
+// implementation: the recurrence that rounds its outputs alone or, where products are of bf16, the
+// masked form that rounds what they read.
 void expect_oracle(const Problem& p, double tolerance = 2e-6, int threads = 2) {
     CpuBed bed(threads);
     const Outputs exact = run(bed, oracle(), p, DType::f64);
-    const Outputs plain = run(bed, oracle(), p, DType::bf16);
+    const Outputs recurrent = run(bed, oracle(), p, DType::bf16);
+    const Outputs masked = run(bed, masked_bf16(), p, DType::bf16);
     for (const Path& path : paths()) {
         SCOPED_TRACE(path.name);
         const Outputs f32 = run(bed, path, p, DType::f32), half = run(bed, path, p, DType::bf16);
+        const Outputs& plain = path.bf16_products ? masked : recurrent;
         for (size_t i = 0; i < exact.all().size(); ++i) {
             SCOPED_TRACE(exact.all()[i].first);
             const OwnedTensor& expected = *exact.all()[i].second;
@@ -204,8 +216,8 @@ TEST(Lightning, widths) {
                                                   {17, 31}, {64, 128}, {128, 64}, {130, 6}};
     for (const auto& [D, E] : widths) {
         SCOPED_TRACE("D " + std::to_string(D) + ", E " + std::to_string(E));
-        expect_oracle({.T = 70, .H = 1, .D = D, .E = E, .slopes = {0.05}});
-        expect_oracle({.T = 3, .H = 1, .D = D, .E = E, .slopes = {0.05}});
+        expect_oracle({.T = 70, .H = 3, .D = D, .E = E, .slopes = {0.05}});
+        expect_oracle({.T = 3, .H = 3, .D = D, .E = E, .slopes = {0.05}});
     }
     expect_oracle({.T = 66, .H = 1, .D = 256, .E = 256, .slopes = {0.05}});
 }

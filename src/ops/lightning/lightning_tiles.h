@@ -1,4 +1,8 @@
-// Register tiles and packing for lightning_loops.h; like it, all in an unnamed namespace.
+// Register tiles of the products of lightning_loops.h; like it, all in an unnamed namespace.
+//
+// They are written for an arithmetic A (lightning_f32.h, lightning_bf16.h), which says what one
+// element of an operand is (a number, or a pair of bf16 whose products are summed), how vectors of
+// elements are multiplied, and how operands are packed and results are rounded.
 #pragma once
 
 #include "ops/gemm/gemv_loops.h"
@@ -13,19 +17,14 @@ using simd_loops::Vectors;
 
 constexpr int64_t kChunk = kLightningChunk;
 
-// Rows of A times two vectors of B: as many sums as fit the registers beside one A and two B.
-template <int kBytes> struct Tile {
-    using V = Vectors<kBytes>;
-    using Float = typename V::Float;
-    static constexpr int64_t kLanes = V::kLanes, kPanel = 2 * kLanes;
-    static constexpr int kRows = kBytes == 64 ? 14 : kBytes == 32 ? 6 : 4;
-    static int64_t columns(int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; }
-    static int64_t count(int64_t rows) { return (rows + kRows - 1) / kRows; }
-};
+inline int64_t rounded_up(int64_t n, int64_t unit) { return (n + unit - 1) / unit * unit; }
 
-// Rows that the packed x and y' are apart: no multiple of 256 bytes, lest one column of them share
-// a few sets of the cache.
-inline int64_t padded(int64_t K) { return (K + 15) / 16 * 16 + 16; }
+// Elements that the packed rows of x and y' are apart: no multiple of 256 bytes, lest one column of
+// them share a few sets of the cache.
+inline int64_t padded(int64_t elements) { return rounded_up(elements, 16) + 16; }
+
+// Elements that n numbers make.
+template <class A> inline int64_t elements(int64_t n) { return (n + A::kPair - 1) / A::kPair; }
 
 template <class Float> inline void put(float* to, const Float& v) {
     __builtin_memcpy(to, &v, sizeof v);
@@ -45,177 +44,144 @@ class FlushDenormals {
     unsigned saved_;
 };
 
+// ---- memory asked for ahead ----
+
+// The rows of out of this chunk and of x, y and z of the next, asked for a few at a time while
+// tiles are multiplied: they lie pages apart, which no processor foresees.
+template <class S> class Ahead {
+  public:
+    // `calls` of next() are to come.
+    Ahead(const LightningScan<S>& s, int64_t t, int64_t m, int64_t calls)
+        : base_{s.out, s.x, s.y, s.z}, stride_{s.out_stride, s.x_stride, s.y_stride, s.z_stride},
+          width_{s.out ? s.N : 0, s.out ? s.K : 0, s.given ? 0 : s.K, s.given ? 0 : s.N},
+          begin_{t, t + m}, end_{t + m, smaller(t + m + kChunk, s.tokens)},
+          rows_(4 * kChunk / (calls + 1) + 1) {}
+    [[gnu::always_inline]] inline void next() {
+        for (int64_t i = 0; i < rows_; ++i) next_row();
+    }
+
+  private:
+    [[gnu::always_inline]] inline void next_row() {
+        const int64_t i = at_ & 3, token = begin_[i != 0] + (at_ >> 2);
+        ++at_;
+        if (token >= end_[i != 0]) return;
+        const S* from = base_[i] + token * stride_[i];
+        for (int64_t n = 0; n < width_[i]; n += 64 / static_cast<int64_t>(sizeof(S)))
+            __builtin_prefetch(from + n, 0, 2);
+    }
+
+    const S* base_[4];
+    int64_t stride_[4], width_[4], begin_[2], end_[2], rows_, at_ = 0;
+};
+
+// Elements multiplied between two calls of next().
+constexpr int64_t kPiece = 16;
+
 // ---- register tiles ----
 
-// c += A b over k; A by rows of stride lda (kByRows) or by columns.
-template <int kBytes, int kM, bool kByRows>
-[[gnu::always_inline]] inline void multiply(typename Tile<kBytes>::Float (&c)[kM][2],
-                                            const float* a, int64_t lda, const float* b,
-                                            int64_t k) {
-    using T = Tile<kBytes>;
-    for (const float* end = b + k * T::kPanel; b != end; b += T::kPanel) {
-        const auto b0 = T::V::load(b), b1 = T::V::load(b + T::kLanes);
-#pragma GCC unroll 14
-        for (int i = 0; i < kM; ++i) {
-            const float x = kByRows ? a[i * lda] : a[i];
-            c[i][0] += x * b0;
-            c[i][1] += x * b1;
+template <class A, int kRows, int kVectors> using Sums = typename A::Float[kRows][kVectors];
+
+// c += a b over k elements; a by rows of stride lda (kByRows) or by columns, b in panels.
+template <class A, bool kByRows, int kRows, int kVectors>
+[[gnu::always_inline]] inline void multiply(Sums<A, kRows, kVectors>& c,
+                                            const typename A::Element* a, int64_t lda,
+                                            const typename A::Element* b, int64_t k,
+                                            Ahead<typename A::Number>& ahead) {
+    for (; k > 0; k -= kPiece) {
+        ahead.next();
+        for (const auto* end = b + smaller(k, kPiece) * A::kPanel; b != end; b += A::kPanel) {
+            typename A::Vector x[kVectors];
+#pragma GCC unroll 2
+            for (int j = 0; j < kVectors; ++j)
+                __builtin_memcpy(&x[j], b + j * A::kLanes, sizeof x[j]);
+#pragma GCC unroll 8
+            for (int i = 0; i < kRows; ++i) {
+                const typename A::Element element = kByRows ? a[i * lda] : a[i];
+#pragma GCC unroll 2
+                for (int j = 0; j < kVectors; ++j)
+                    c[i][j] = A::multiply_add(c[i][j], element, x[j]);
+            }
+            a += kByRows ? 1 : lda;
         }
-        a += kByRows ? 1 : lda;
     }
 }
 
-// p = (x y^T) . M; mask points at the entry of the tile's first row and column.
-template <int kBytes, int kM>
-[[gnu::noinline]] void score_tile(float* p, const float* x, int64_t ldx, const float* y, int64_t K,
-                                  const float* mask) {
-    using T = Tile<kBytes>;
-    typename T::Float c[kM][2] = {};
-    multiply<kBytes, kM, true>(c, x, ldx, y, K);
-#pragma GCC unroll 14
-    for (int i = 0; i < kM; ++i)
+// p = scale (x y^T) . M; mask points at the entry of the tile's first row and column.
+template <class A, int kRows, int kVectors>
+[[gnu::noinline]] void score_tile(typename A::Element* p, const typename A::Element* x, int64_t ldx,
+                                  const typename A::Element* y, int64_t k, const float* mask,
+                                  float scale, Ahead<typename A::Number>& ahead) {
+    Sums<A, kRows, kVectors> c = {};
+    multiply<A, true, kRows, kVectors>(c, x, ldx, y, k, ahead);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-        for (int j = 0; j < 2; ++j)
-            put(p + i * padded(kChunk) + j * T::kLanes,
-                c[i][j] * T::V::load(mask - i + j * T::kLanes));
+        for (int j = 0; j < kVectors; ++j)
+            A::put_score(p + i * padded(elements<A>(kChunk)), j,
+                         c[i][j] * scale * A::V::load(mask - i + j * A::kLanes));
 }
 
-// out = diag(power) (x S) + p z, with `before` tokens of z.
-template <int kBytes, int kM>
-[[gnu::noinline]] void out_tile(float* out, const float* x, int64_t ldx, const float* state,
-                                int64_t K, const float* power, const float* p, const float* z,
-                                int64_t before) {
-    using T = Tile<kBytes>;
-    typename T::Float c[kM][2] = {};
-    multiply<kBytes, kM, true>(c, x, ldx, state, K);
-#pragma GCC unroll 14
-    for (int i = 0; i < kM; ++i) {
-        c[i][0] *= power[i];
-        c[i][1] *= power[i];
+// out = scale diag(power) (x S) + p z, with `before` elements of tokens.
+template <class A, int kRows>
+[[gnu::noinline]] void out_tile(typename A::Number* out, int64_t stride,
+                                const typename A::Element* x, int64_t ldx,
+                                const typename A::Element* state, int64_t k, const float* power,
+                                float scale, const typename A::Element* p,
+                                const typename A::Element* z, int64_t before,
+                                Ahead<typename A::Number>& ahead) {
+    Sums<A, kRows, 2> c = {};
+    multiply<A, true, kRows, 2>(c, x, ldx, state, k, ahead);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i) {
+        const float factor = power[i] * scale;
+        c[i][0] *= factor;
+        c[i][1] *= factor;
     }
-    multiply<kBytes, kM, true>(c, p, padded(kChunk), z, before);
-#pragma GCC unroll 14
-    for (int i = 0; i < kM; ++i)
+    multiply<A, true, kRows, 2>(c, p, padded(elements<A>(kChunk)), z, before, ahead);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
-        for (int j = 0; j < 2; ++j) put(out + i * T::kPanel + j * T::kLanes, c[i][j]);
+        for (int j = 0; j < 2; ++j) A::put_number(out + i * stride + j * A::kLanes, c[i][j]);
 }
 
-// state = keep state + change state + y'^T z
-template <int kBytes, int kM>
-[[gnu::noinline]] void state_tile(float* state, const float* y, int64_t ldy, const float* z,
-                                  int64_t m, float keep, float change) {
-    using T = Tile<kBytes>;
-    typename T::Float c[kM][2] = {};
-    multiply<kBytes, kM, false>(c, y, ldy, z, m);
-#pragma GCC unroll 14
-    for (int i = 0; i < kM; ++i)
+// state = keep state + change state + y'^T z; operand: how the state is multiplied next.
+template <class A, int kRows>
+[[gnu::noinline]] void state_tile(float* state, typename A::Element* operand,
+                                  const typename A::Element* y, int64_t ldy,
+                                  const typename A::Element* z, int64_t k, float keep, float change,
+                                  Ahead<typename A::Number>& ahead) {
+    Sums<A, kRows, 2> c = {};
+    multiply<A, false, kRows, 2>(c, y, ldy, z, k, ahead);
+#pragma GCC unroll 8
+    for (int i = 0; i < kRows; ++i)
 #pragma GCC unroll 2
         for (int j = 0; j < 2; ++j) {
-            float* s = state + i * T::kPanel + j * T::kLanes;
-            const auto old = T::V::load(s);
-            put(s, c[i][j] + (keep * old + change * old));
+            float* s = state + i * A::kPanel + j * A::kLanes;
+            const auto old = A::V::load(s);
+            c[i][j] += keep * old + change * old;
+            put(s, c[i][j]);
         }
+    A::template put_state<kRows>(operand, c);
 }
 
 // f<rows>() for a number of rows known at run time.
-template <int kM, class F> [[gnu::always_inline]] inline void with_rows(int64_t rows, F&& f) {
-    if (rows == kM)
-        f.template operator()<kM>();
-    else if constexpr (kM > 1)
-        with_rows<kM - 1>(rows, f);
+template <int kRows, class F> [[gnu::always_inline]] inline void with_rows(int64_t rows, F&& f) {
+    if (rows == kRows)
+        f.template operator()<kRows>();
+    else if constexpr (kRows > 1)
+        with_rows<kRows - 1>(rows, f);
 }
 
-// f<rows>(first row) over tiles of about equal height, from the one that holds row `from`.
-template <int kBytes, class F>
-[[gnu::always_inline]] inline void for_tiles(int64_t rows, int64_t from, F&& f) {
-    const int64_t tiles = Tile<kBytes>::count(rows);
-    if (tiles == 0) return;
-    const int64_t height = rows / tiles, higher = rows % tiles;
-    int64_t begin = 0;
-    for (int64_t t = 0; t < tiles; ++t) {
-        const int64_t count = height + (t < higher);
-        if (begin + count > from)
-            with_rows<Tile<kBytes>::kRows>(count,
-                                           [&]<int kM>() { f.template operator()<kM>(begin); });
-        begin += count;
+template <class A> inline int64_t tiles(int64_t rows) { return (rows + A::kRows - 1) / A::kRows; }
+
+// f<rows>(first row) over tiles of about equal height, each of whole elements but the last.
+template <class A, class F> [[gnu::always_inline]] inline void for_tiles(int64_t rows, F&& f) {
+    const int64_t count = tiles<A>(rows), units = elements<A>(rows);
+    for (int64_t t = 0; t < count; ++t) {
+        const int64_t begin = units * t / count * A::kPair;
+        const int64_t end = smaller(units * (t + 1) / count * A::kPair, rows);
+        with_rows<A::kRows>(end - begin, [&]<int kRows>() { f.template operator()<kRows>(begin); });
     }
-}
-
-// ---- packing ----
-
-// to[n] = scale * from[n]
-template <class S, int kBytes>
-[[gnu::always_inline]] inline void pack_row(float* to, const S* from, int64_t n, float scale) {
-    using T = Tile<kBytes>;
-    int64_t i = 0;
-    for (; i + T::kLanes <= n; i += T::kLanes) put(to + i, scale * T::V::load(from + i));
-    for (; i < n; ++i) to[i] = scale * simd_loops::load(from[i]);
-}
-
-// [ceil(cols / panel)][rows][panel] from rows
-template <class S, int kBytes>
-void pack_panels(float* to, const S* from, int64_t stride, int64_t rows, int64_t cols,
-                 float scale) {
-    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
-    for (int64_t r = 0; r < rows; ++r, from += stride, to += kPanel) {
-        int64_t c = 0;
-        for (; c + kPanel <= cols; c += kPanel)
-            pack_row<S, kBytes>(to + c * rows, from + c, kPanel, scale);
-        if (c == cols) continue;
-        pack_row<S, kBytes>(to + c * rows, from + c, cols - c, scale);
-        for (int64_t i = cols - c; i < kPanel; ++i) to[c * rows + i] = 0;
-    }
-}
-
-// Rows [begin, end) of the same from the transpose: `cols` columns into [ceil(rows / panel)][ld]
-// [panel].
-template <class S, int kBytes>
-void pack_transposed(float* to, int64_t ld, const S* from, int64_t stride, int64_t begin,
-                     int64_t end, int64_t cols) {
-    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
-    using V4 = Vectors<16>;
-    using Float4 = typename V4::Float;
-    const auto at = [&](int64_t r, int64_t c) -> float* {
-        return to + (r / kPanel * ld + c) * kPanel + r % kPanel;
-    };
-    int64_t r = begin;
-    for (; r + 4 <= end; r += 4) {
-        const S* source = from + r * stride;
-        int64_t c = 0;
-        for (; c + 4 <= cols; c += 4) {
-            const Float4 a0 = V4::load(source + c), a1 = V4::load(source + stride + c);
-            const Float4 a2 = V4::load(source + 2 * stride + c);
-            const Float4 a3 = V4::load(source + 3 * stride + c);
-            const Float4 b0 = __builtin_shufflevector(a0, a1, 0, 4, 1, 5);
-            const Float4 b1 = __builtin_shufflevector(a0, a1, 2, 6, 3, 7);
-            const Float4 b2 = __builtin_shufflevector(a2, a3, 0, 4, 1, 5);
-            const Float4 b3 = __builtin_shufflevector(a2, a3, 2, 6, 3, 7);
-            float* target = at(r, c);
-            put(target, __builtin_shufflevector(b0, b2, 0, 1, 4, 5));
-            put(target + kPanel, __builtin_shufflevector(b0, b2, 2, 3, 6, 7));
-            put(target + 2 * kPanel, __builtin_shufflevector(b1, b3, 0, 1, 4, 5));
-            put(target + 3 * kPanel, __builtin_shufflevector(b1, b3, 2, 3, 6, 7));
-        }
-        for (; c < cols; ++c)
-            for (int64_t i = 0; i < 4; ++i)
-                *at(r + i, c) = simd_loops::load(source[i * stride + c]);
-    }
-    for (; r < end; ++r)
-        for (int64_t c = 0; c < cols; ++c) *at(r, c) = simd_loops::load(from[r * stride + c]);
-}
-
-// Zero for the rows that fill up the last panel.
-template <int kBytes> void fill_transposed(float* to, int64_t rows, int64_t cols) {
-    constexpr int64_t kPanel = Tile<kBytes>::kPanel;
-    const int64_t width = rows % kPanel;
-    if (width == 0) return;
-    to += rows / kPanel * cols * kPanel;
-    for (int64_t c = 0; c < cols; ++c)
-        for (int64_t i = width; i < kPanel; ++i) to[c * kPanel + i] = 0;
-}
-
-template <class S> inline void unpack_row(S* to, const float* from, int64_t n) {
-    for (int64_t i = 0; i < n; ++i) simd_loops::store(to[i], from[i]);
 }
 
 } // namespace lightning

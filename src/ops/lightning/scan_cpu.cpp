@@ -19,16 +19,12 @@ double rounds(int64_t items, int threads) {
 } // namespace
 
 const LightningLoops& lightning_loops() {
-    static const LightningLoops& best = cpu_features().avx512 ? lightning_avx512()
-                                        : cpu_features().avx2 ? lightning_avx2()
-                                                              : lightning_baseline();
+    const CpuFeatures& cpu = cpu_features();
+    static const LightningLoops& best = cpu.avx512_bf16 ? lightning_avx512_bf16()
+                                        : cpu.avx512    ? lightning_avx512()
+                                        : cpu.avx2      ? lightning_avx2()
+                                                        : lightning_baseline();
     return best;
-}
-
-int64_t lightning_workspace_floats(const LightningLoops& loops, int64_t K, int64_t N) {
-    const int64_t padded = (K + 15) / 16 * 16 + 16;
-    const int64_t columns = (N + loops.panel - 1) / loops.panel * loops.panel;
-    return kLightningChunk * (2 * padded + K + kLightningChunk + 16 + 2 * columns);
 }
 
 LightningDecay lightning_decay(double slope) {

@@ -227,7 +227,8 @@ template <class T> class Scans {
     }
 
     int64_t memory_floats(const Item& item) const {
-        return lightning_workspace_floats(loops_, item.roles->K, item.end - item.begin);
+        const auto size = std::is_same_v<T, float> ? loops_.workspace_f32 : loops_.workspace_bf16;
+        return size(item.roles->K, item.end - item.begin);
     }
 
     void whole(const Item& item) const {
@@ -245,11 +246,11 @@ template <class T> class Scans {
         Item other = item;
         other.roles = item.second;
         other.end = item.second->N;
-        const int64_t n = std::max(memory_floats(item), memory_floats(other));
+        const int64_t first = memory_floats(item), n = first + memory_floats(other);
         float* memory = workspace(n + state_floats(item) + state_floats(other));
         float* state = memory + n;
         LightningScan<T> scan = make(item, 0, item.length, state, memory);
-        LightningScan<T> second = make(other, 0, item.length, state + state_floats(item), memory);
+        LightningScan<T> second = make(other, 0, item.length, state + state_floats(item), memory + first);
         scan.fresh = !load_state(item, state);
         second.given = true;
         run_pair(loops_, scan, second);
