@@ -92,7 +92,9 @@ function(tnl_layer NAME)
     elseif(FILE MATCHES "_avx512(_bf16)?\\.cpp$")
       set(INSTRUCTIONS "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma")
       if(FILE MATCHES "_bf16\\.cpp$")
-        list(APPEND INSTRUCTIONS -mavx512bf16)
+        # GCC 12 takes operands that intrinsics leave undefined for mistakes (bug 105593).
+        list(APPEND INSTRUCTIONS -mavx512bf16 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+          $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
       endif()
       set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS
         "${INSTRUCTIONS};-mprefer-vector-width=512;-ffp-contract=fast")

@@ -10,19 +10,15 @@
 
 #include <immintrin.h>
 
-// GCC 12 takes the intrinsics' deliberately undefined operands for mistakes (bug 105593).
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-
 namespace tnl {
 namespace {
 namespace lightning {
 
 // 16 lanes of f32 to 32 bf16 such that pairs of lanes of (even, odd) are adjacent.
 [[gnu::always_inline]] inline __m512i to_pairs(__m512 even, __m512 odd) {
-    const __m512i order = _mm512_set_epi16(
-        31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4,
-        19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512i order =
+        _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                         21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
     return _mm512_permutexvar_epi16(order,
                                     __builtin_bit_cast(__m512i, _mm512_cvtne2ps_pbh(odd, even)));
 }
@@ -74,8 +70,9 @@ struct Bf16 {
     static constexpr int kRows = 8;
 
     static Float multiply_add(const Float& c, uint32_t a, const __m512i& b) {
-        return _mm512_dpbf16_ps(c, __builtin_bit_cast(__m512bh, _mm512_set1_epi32(static_cast<int>(a))),
-                                __builtin_bit_cast(__m512bh, b));
+        return _mm512_dpbf16_ps(
+            c, __builtin_bit_cast(__m512bh, _mm512_set1_epi32(static_cast<int>(a))),
+            __builtin_bit_cast(__m512bh, b));
     }
 
     static void put_number(bf16* to, const Float& v) {
@@ -134,9 +131,9 @@ struct Bf16 {
     }
     // [ceil(N / panel)][ceil(m / 2)][panel] pairs
     static void pack_z(uint32_t* to, const bf16* z, int64_t stride, int64_t m, int64_t N) {
-        const __m512i low = _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9,
-                                             40, 8, 39, 7, 38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1,
-                                             32, 0);
+        const __m512i low =
+            _mm512_set_epi16(47, 15, 46, 14, 45, 13, 44, 12, 43, 11, 42, 10, 41, 9, 40, 8, 39, 7,
+                             38, 6, 37, 5, 36, 4, 35, 3, 34, 2, 33, 1, 32, 0);
         const __m512i high = _mm512_add_epi16(low, _mm512_set1_epi16(16));
         const int64_t height = (m + 1) / 2;
         for (int64_t r = 0; r < m; r += 2, to += kPanel, z += 2 * stride)
@@ -153,7 +150,8 @@ struct Bf16 {
     // [ceil(m / panel)][ceil(K / 2)][panel] pairs
     static void pack_y(uint32_t* to, const bf16* y, int64_t stride, int64_t m, int64_t K) {
         transpose_pairs(to, (K + 1) / 2, m, K, [&](int64_t r, int64_t k) {
-            return _mm512_maskz_loadu_epi16(r < m ? first(K - k) : __mmask32{0}, y + r * stride + k);
+            return _mm512_maskz_loadu_epi16(r < m ? first(K - k) : __mmask32{0},
+                                            y + r * stride + k);
         });
     }
     // The operand of S^T [N,K] from S [K,N] in panels.
@@ -161,8 +159,8 @@ struct Bf16 {
         transpose_pairs(to, (N + 1) / 2, K, N, [&](int64_t r, int64_t n) {
             if (r >= K) return _mm512_setzero_si512();
             const float* from = state + n * K + r * kPanel;
-            return __builtin_bit_cast(
-                __m512i, _mm512_cvtne2ps_pbh(V::load(from + kLanes), V::load(from)));
+            return __builtin_bit_cast(__m512i,
+                                      _mm512_cvtne2ps_pbh(V::load(from + kLanes), V::load(from)));
         });
     }
 

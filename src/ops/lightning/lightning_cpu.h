@@ -11,7 +11,9 @@ namespace tnl {
 void lightning_forward_oracle(Stream& stream, const LightningForward& call);
 void lightning_backward_oracle(Stream& stream, const LightningBackward& call);
 
-// Chunked, multi-threaded, vectorised, in f32 and bf16 with sums in f32; f64 goes to the oracle.
+// Chunked, multi-threaded, vectorised, in f32 and bf16 with sums and states in f32; f64 goes to the
+// oracle. Where the processor multiplies bf16 (AVX512_BF16), products of bf16 tensors are of bf16
+// numbers: what they read of the state and of Q K^T is rounded to it (lightning_bf16.h).
 // Numbers below 1e-38 count as zero. The results depend on the thread count only where there are
 // fewer sequences times heads than threads (scan_cpu.h).
 void lightning_forward_cpu(Stream& stream, const LightningForward& call);

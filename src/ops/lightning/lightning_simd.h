@@ -87,6 +87,6 @@ const LightningLoops& lightning_baseline();
 const LightningLoops& lightning_avx2();
 const LightningLoops& lightning_avx512();
 const LightningLoops& lightning_avx512_bf16(); // products of bf16 tensors in bf16
-const LightningLoops& lightning_loops(); // the best this processor runs
+const LightningLoops& lightning_loops();       // the best this processor runs
 
 } // namespace tnl

@@ -175,9 +175,9 @@ std::vector<Path> paths() {
     return out;
 }
 
-// Every path in f32 to `tolerance` of the largest magnitude, in bf16 to twice the error of the plain
-// implementation: the recurrence that rounds its outputs alone or, where products are of bf16, the
-// masked form that rounds what they read.
+// Every path in f32 to `tolerance` of the largest magnitude, in bf16 to twice the error of the
+// plain implementation: the recurrence that rounds its outputs alone or, where products are of
+// bf16, the masked form that rounds what they read.
 void expect_oracle(const Problem& p, double tolerance = 2e-6, int threads = 2) {
     CpuBed bed(threads);
     const Outputs exact = run(bed, oracle(), p, DType::f64);

@@ -1,5 +1,6 @@
-// Lightning attention as one writes it first in bf16: ((Q K^T) . M) V with every operand of a product
-// rounded to bf16 and sums kept exact. What kernels that multiply bf16 are measured against.
+// Lightning attention as one writes it first in bf16: ((Q K^T) . M) V with every operand of a
+// product rounded to bf16 and sums kept exact. What kernels that multiply bf16 are measured
+// against.
 #pragma once
 
 #include "ops/lightning/lightning.h"

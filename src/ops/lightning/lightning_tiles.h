@@ -83,10 +83,9 @@ template <class A, int kRows, int kVectors> using Sums = typename A::Float[kRows
 
 // c += a b over k elements; a by rows of stride lda (kByRows) or by columns, b in panels.
 template <class A, bool kByRows, int kRows, int kVectors>
-[[gnu::always_inline]] inline void multiply(Sums<A, kRows, kVectors>& c,
-                                            const typename A::Element* a, int64_t lda,
-                                            const typename A::Element* b, int64_t k,
-                                            Ahead<typename A::Number>& ahead) {
+[[gnu::always_inline]] inline void
+multiply(Sums<A, kRows, kVectors>& c, const typename A::Element* a, int64_t lda,
+         const typename A::Element* b, int64_t k, Ahead<typename A::Number>& ahead) {
     for (; k > 0; k -= kPiece) {
         ahead.next();
         for (const auto* end = b + smaller(k, kPiece) * A::kPanel; b != end; b += A::kPanel) {
@@ -123,12 +122,11 @@ template <class A, int kRows, int kVectors>
 
 // out = scale diag(power) (x S) + p z, with `before` elements of tokens.
 template <class A, int kRows>
-[[gnu::noinline]] void out_tile(typename A::Number* out, int64_t stride,
-                                const typename A::Element* x, int64_t ldx,
-                                const typename A::Element* state, int64_t k, const float* power,
-                                float scale, const typename A::Element* p,
-                                const typename A::Element* z, int64_t before,
-                                Ahead<typename A::Number>& ahead) {
+[[gnu::noinline]] void
+out_tile(typename A::Number* out, int64_t stride, const typename A::Element* x, int64_t ldx,
+         const typename A::Element* state, int64_t k, const float* power, float scale,
+         const typename A::Element* p, const typename A::Element* z, int64_t before,
+         Ahead<typename A::Number>& ahead) {
     Sums<A, kRows, 2> c = {};
     multiply<A, true, kRows, 2>(c, x, ldx, state, k, ahead);
 #pragma GCC unroll 8

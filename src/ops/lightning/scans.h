@@ -250,7 +250,8 @@ template <class T> class Scans {
         float* memory = workspace(n + state_floats(item) + state_floats(other));
         float* state = memory + n;
         LightningScan<T> scan = make(item, 0, item.length, state, memory);
-        LightningScan<T> second = make(other, 0, item.length, state + state_floats(item), memory + first);
+        LightningScan<T> second =
+            make(other, 0, item.length, state + state_floats(item), memory + first);
         scan.fresh = !load_state(item, state);
         second.given = true;
         run_pair(loops_, scan, second);
