@@ -23,3 +23,5 @@ install(FILES ${CMAKE_BINARY_DIR}/generated/transnormerConfig.cmake
   ${CMAKE_BINARY_DIR}/generated/transnormerConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/dependencies.cmake DESTINATION ${TNL_PACKAGE_DIR})
 install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+install(PROGRAMS ${PROJECT_SOURCE_DIR}/bench/lightning_peers.py
+  DESTINATION ${CMAKE_INSTALL_DATADIR}/transnormer)

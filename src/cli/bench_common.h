@@ -25,6 +25,9 @@ void add_bench_train(CLI::App& bench);
 void add_bench_lightning(CLI::App& bench);
 void add_bench_length(CLI::App& bench);
 
+// bench/lightning_peers.py in a Python of the user's; its exit code.
+int run_lightning_peers(const std::string& out);
+
 // Weights drawn from N(0, 0.02), flat, on the device: every value from its own place in the
 // generator up to 64M parameters, else a block of 1M values again and again, as their values do not
 // matter to speed.

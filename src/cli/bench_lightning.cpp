@@ -15,6 +15,8 @@ struct LightningOptions {
     int64_t batch = 1, heads = 4, dim = 128, repeats = 5;
     std::vector<int64_t> lengths{1024, 4096, 16384, 65536, 262144};
     bool decode = false;
+    bool peers = false;
+    std::string out = ".";
 };
 
 // Operations that the chunked form (ops/lightning/lightning.h) needs for one token of one head, in
@@ -173,6 +175,7 @@ Json run_decode(Device& device, const LightningOptions& o) {
 }
 
 int run_lightning(const LightningOptions& o) {
+    if (o.peers) return run_lightning_peers(o.out);
     const auto device = o.common.make();
     const bool cpu = device->kind() == DeviceKind::cpu;
     BenchReport report;
@@ -226,6 +229,10 @@ void add_bench_lightning(CLI::App& bench) {
                       "second");
     command->add_option("--repeats", o->repeats, "Calls timed at least; the median counts")
         ->check(CLI::PositiveNumber);
+    command->add_flag("--peers", o->peers,
+                      "What else is installed in Python, beside this package, on a GPU: table, CSV "
+                      "and plot; TRANSNORMER_PYTHON names the Python, else python3");
+    command->add_option("--out", o->out, "Folder of what --peers writes")->needs("--peers");
     on_run(command, [o] { return run_lightning(*o); });
 }
 
