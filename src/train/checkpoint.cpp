@@ -225,7 +225,7 @@ TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner)
     const fs::path state_path = checkpoint / "trainer.json";
     int64_t updates = 0;
     std::string checksum;
-    const TrainerState state =
+    TrainerState state =
         from_json(parse_json_file(state_path), state_path.string(), updates, checksum);
     const SafetensorsFile file(checkpoint / "optimizer.safetensors");
     check_optimizer_data(file, checksum);

@@ -7,10 +7,6 @@
 
 #include <cmath>
 
-// Fontconfig keeps what it has read of fonts until the process ends.
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() { return "leak:libfontconfig\n"; }
-
 namespace tnl {
 namespace {
 

@@ -2,6 +2,7 @@
 
 #include "ops/testbed.h"
 
+#include <bit>
 #include <cstring>
 
 namespace tnl {
@@ -83,9 +84,8 @@ TEST(Flat, CastRoundsToNearestEvenForEveryPattern) {
     const OwnedTensor back(*bed.device, DType::f32, {65536 * 6});
     cpu_kernels().cast(bed.stream(), back, y);
     for (int64_t i = 0; i < back.size(); ++i)
-        ASSERT_EQ(std::memcmp(&back.as<float>()[i],
-                              std::array<uint16_t, 2>{0, y.as<bf16>()[i].bits}.data(), 4),
-                  0);
+        ASSERT_EQ(std::bit_cast<uint32_t>(back.as<float>()[i]),
+                  uint32_t{y.as<bf16>()[i].bits} << 16);
 }
 
 TEST(Flat, CastBetweenAllFloatDtypes) {

@@ -7,7 +7,8 @@ namespace tnl {
 namespace {
 namespace simd_loops {
 
-constexpr int64_t kLossBlock = 2048;
+// Of f32 sums: short enough that even one not vectorised rounds little.
+constexpr int64_t kLossBlock = 256;
 
 template <class S>
 float cross_entropy(S* row, int64_t n, int32_t target, bool gradient, float scale) {
