@@ -1,6 +1,7 @@
 #include "base/config.h"
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/json.h"
 #include "base/nearest.h"
 
@@ -8,7 +9,6 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <fstream>
 #include <sstream>
 
 namespace tnl {
@@ -113,6 +113,11 @@ const ConfigField& ConfigBinding::find(const std::string& where, const std::stri
 void ConfigBinding::assign(const std::string& where, const std::string& key,
                            const ConfigValue& value) {
     const ConfigField& field = find(where, key);
+    try {
+        static_cast<void>(to_json(value).dump());
+    } catch (const Json::type_error&) {
+        throw UsageError(place(where, key) + ": the text is not valid UTF-8");
+    }
     if (!field.set(value))
         throw UsageError(fmt::format("{} = {}: wanted {}", place(where, key),
                                      json_excerpt(to_json(value)), field.wanted));
@@ -146,7 +151,22 @@ void ConfigBinding::load_json(std::string_view text, const std::string& name) {
     load(load, root, "");
 }
 
+// toml++ bounds the nesting of brackets, not of dotted keys: a.a.a.a... would exhaust the stack.
+static void refuse_long_keys(std::string_view text, const std::string& name) {
+    constexpr int kMostDots = 1000; // on one line
+    int line = 1, dots = 0;
+    for (const char c : text) {
+        if (c == '\n') {
+            ++line;
+            dots = 0;
+        } else if (c == '.' && ++dots > kMostDots) {
+            fail("{}: line {}: more than {} dots", name, line, kMostDots);
+        }
+    }
+}
+
 void ConfigBinding::load_toml(std::string_view text, const std::string& name) {
+    refuse_long_keys(text, name);
     toml::table root;
     try {
         root = toml::parse(text, name);
@@ -174,20 +194,21 @@ void ConfigBinding::load(const std::filesystem::path& path) {
     const std::string name = path.string();
     if (path.extension() != ".json" && path.extension() != ".toml")
         throw UsageError(name + ": a config file is .json or .toml");
-    std::ifstream file(path, std::ios::binary);
-    std::stringstream text;
-    if (!file || !(text << file.rdbuf())) fail("{}: cannot read", name);
+    const std::string text = read_file(path);
     if (path.extension() == ".json")
-        load_json(text.str(), name);
+        load_json(text, name);
     else
-        load_toml(text.str(), name);
+        load_toml(text, name);
 }
 
 // What is right of "key=": numbers, lists and so on as JSON; a bare list needs no brackets.
 static ConfigValue parse_value(const std::string& text, const ConfigField& field) {
     const auto parse = [](const std::string& source) -> std::optional<ConfigValue> {
-        const Json json = Json::parse(source, nullptr, false);
-        return json.is_discarded() ? std::nullopt : from_json(json);
+        try {
+            return from_json(parse_json(source, ""));
+        } catch (const Error&) {
+            return std::nullopt;
+        }
     };
     if (field.is_text) {
         if (text == "null" && field.wanted.ends_with("or null")) return {nullptr};

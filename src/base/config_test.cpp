@@ -176,6 +176,14 @@ TEST(Config, FilesThatCannotBeRead) {
     } catch (const Error& e) {
         EXPECT_THAT(e.what(), HasSubstr("run.toml: line 1"));
     }
+    std::string deep;
+    for (int i = 0; i < 200000; ++i) deep += "a.";
+    for (const std::string& text : {deep + "a = 1\n", "[" + deep + "a]\n", "a = 1\n" + deep})
+        EXPECT_THROW(binding.load_toml(text, "run.toml"), Error);
+    EXPECT_THAT(usage_error([&] { binding.set("steps=" + std::string(200000, '[')); }),
+                HasSubstr("wanted a whole number"));
+    EXPECT_THAT(usage_error([&] { binding.set("name=a\xff"); }),
+                HasSubstr("name: the text is not valid UTF-8"));
     const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) / "c.toml";
     std::ofstream(path) << "steps = 3\n";
     binding.load(path);

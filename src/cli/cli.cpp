@@ -5,6 +5,7 @@
 #include "cli/commands.h"
 #include "cli/version.h"
 
+#include <csignal>
 #include <cstdio>
 #include <iostream>
 #include <new>
@@ -103,6 +104,8 @@ static int report(const CLI::App& app, const std::string& message, int code) {
 }
 
 int run_cli(int argc, const char* const* argv) {
+    // A limit on the size of files is an error, as a full disk is, and not the end.
+    std::signal(SIGXFSZ, SIG_IGN);
     const std::unique_ptr<CLI::App> app = make_cli();
     try {
         app->parse(argc, argv);

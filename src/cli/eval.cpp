@@ -14,6 +14,7 @@
 #include <cmath>
 #include <cstdio>
 #include <numbers>
+#include <tuple>
 
 namespace tnl {
 namespace {
@@ -58,7 +59,14 @@ class Evaluation {
         : o_(o), loaded_(loaded),
           evaluator_(loaded.model, *loaded.device, loaded.weights,
                      {loaded.dtype, o.chunk, 16, std::min<int64_t>(o.chunk, 512)}),
-          bos_(o.bos == "auto" ? loaded.model.config().add_bos_token : o.bos == "yes") {}
+          bos_(o.bos == "auto" ? loaded.model.config().add_bos_token : o.bos == "yes") {
+        const ModelConfig& config = loaded.model.config();
+        for (const auto& [wanted, name, id] :
+             {std::tuple(bos_, "bos_token_id", config.bos_token_id),
+              {o.end_token, "eos_token_id", config.eos_token_id}})
+            TNL_CHECK(!wanted || (id >= 0 && id < config.vocab_size),
+                      "{} of the model is {}, which is no token", name, id);
+    }
 
     void add(const Document& document) {
         std::vector<int32_t> ids = loaded_.tokenizer.encode(document.text);

@@ -38,6 +38,7 @@ int run_train(TrainCommand c) {
     if (c.training.threads <= 0) c.training.threads = available_cores();
     c.reader.bad_utf8 = BadUtf8::replace;
     DocumentReader reader(c.inputs, c.reader);
+    AtomicFile output(c.output); // what cannot be written is told before the work
     Document document;
     size_t at = 0;
     const std::string model = train_tokenizer(c.training, [&](std::string& line) {
@@ -52,8 +53,9 @@ int run_train(TrainCommand c) {
             if (!line.empty()) return true;
         }
     });
-    write_file_atomic(c.output, model);
     const Tokenizer tokenizer = Tokenizer::from_bytes(model, c.output.string());
+    output.write(model);
+    output.commit();
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const nlohmann::ordered_json summary = {{"model", c.output.string()},

@@ -8,7 +8,6 @@
 #include "train/trainer.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstdio>
 
 namespace tnl {
@@ -122,8 +121,6 @@ void print_end(const TrainConfig& c, const Trainer& trainer, Trainer::Outcome ou
 }
 
 int run_train(const TrainOptions& o) {
-    // A limit on the size of files is an error, as a full disk is, and not the end.
-    std::signal(SIGXFSZ, SIG_IGN);
     Start start = begin(o);
     TrainConfig& config = start.config;
     std::FILE* out = o.json ? stderr : stdout;

@@ -94,6 +94,8 @@ Shard::Shard(const std::filesystem::path& path, Check check) : file_(path) {
     if (h.version != 1) fail("{}: shard version {} at offset 8, wanted 1", name, h.version);
     if (h.header_checksum != header_hash(h))
         fail("{}: the header's checksum at offset 120 does not match; the file is corrupt", name);
+    if (h.vocab_size == 0 || h.vocab_size > INT32_MAX)
+        fail("{}: vocabulary of {} at offset 40, wanted 1 to 2^31-1", name, h.vocab_size);
     const uint64_t room = size - sizeof h;
     if ((h.token_bytes != 2 && h.token_bytes != 4) || h.tokens > room / h.token_bytes ||
         h.documents >= room / 8 || h.offsets_at % 8 != 0 ||

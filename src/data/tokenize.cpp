@@ -1,5 +1,6 @@
 #include "data/tokenize.h"
 
+#include "base/atomic_directory.h"
 #include "base/check.h"
 #include "base/threads.h"
 #include "data/shard.h"
@@ -10,19 +11,24 @@
 #include <optional>
 
 namespace tnl {
+namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kBatchBytes = 16 << 20; // of documents encoded at once
 
-// Shards of one split, a new one begun when the last is full.
+// Shards of one split, a new one begun when the last is full. The directory takes the place of an
+// earlier one at commit().
 class Split {
   public:
-    Split(std::filesystem::path folder, const Tokenizer& tokenizer, int64_t shard_tokens)
+    Split(fs::path folder, const Tokenizer& tokenizer, int64_t shard_tokens)
         : folder_(std::move(folder)), tokenizer_(tokenizer), shard_tokens_(shard_tokens) {}
+    void begin() {
+        if (!written_) written_.emplace(folder_);
+    }
     void add(const std::vector<int32_t>& tokens, int64_t text_bytes, TokenizeCounts& counts) {
         if (!writer_) {
-            std::filesystem::create_directories(folder_);
-            writer_.emplace(folder_ / fmt::format("shard-{:05}.tnl", next_++),
+            begin();
+            writer_.emplace(written_->path() / fmt::format("shard-{:05}.tnl", next_++),
                             tokenizer_.vocab_size(), tokenizer_.hash());
         }
         writer_->add(tokens, text_bytes);
@@ -31,22 +37,47 @@ class Split {
         counts.text_bytes += text_bytes;
         if (writer_->tokens() >= shard_tokens_) close();
     }
+    void commit() {
+        close();
+        if (written_)
+            written_->commit();
+        else
+            remove_earlier();
+    }
+
+  private:
     void close() {
         if (writer_) writer_->commit();
         writer_.reset();
     }
-    // Shards of an earlier run that this one did not write.
-    void remove_stale() const {
-        for (int i = next_;; ++i)
-            if (!std::filesystem::remove(folder_ / fmt::format("shard-{:05}.tnl", i))) return;
+    void remove_earlier() const {
+        for (int i = 0;; ++i)
+            if (!fs::remove(folder_ / fmt::format("shard-{:05}.tnl", i))) return;
     }
 
-  private:
-    std::filesystem::path folder_;
+    fs::path folder_;
     const Tokenizer& tokenizer_;
     int64_t shard_tokens_;
-    std::optional<ShardWriter> writer_;
+    std::optional<AtomicDirectory> written_;
+    std::optional<ShardWriter> writer_; // into written_
     int next_ = 0;
+};
+
+// A directory made here goes again if nothing came into it.
+class Output {
+  public:
+    explicit Output(fs::path path) : path_(std::move(path)), made_(!fs::exists(path_)) {}
+    ~Output() {
+        std::error_code not_empty;
+        if (made_) fs::remove(path_, not_empty);
+    }
+    Output(const Output&) = delete;
+    Output& operator=(const Output&) = delete;
+    const fs::path& path() const { return path_; }
+
+  private:
+    fs::path path_;
+    bool made_;
 };
 
 // Where the held-out end of a document begins: after a newline if one is near, at a character.
@@ -93,8 +124,10 @@ TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
     TNL_CHECK(!options.bos || tokenizer.bos() >= 0, "the tokenizer has no bos token");
     const auto start = std::chrono::steady_clock::now();
     ThreadPool pool(options.threads);
-    Split train(options.output / "train", tokenizer, options.shard_tokens);
-    Split val(options.output / "val", tokenizer, options.shard_tokens);
+    const Output output(options.output);
+    Split train(output.path() / "train", tokenizer, options.shard_tokens);
+    Split val(output.path() / "val", tokenizer, options.shard_tokens);
+    train.begin(); // what cannot be written is told before the work
     TokenizeResult result;
     DocumentReader* from = &reader;
     while (from != nullptr) {
@@ -131,10 +164,8 @@ TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
     }
     if (result.train.documents == 0 && (held_out != nullptr || result.val.documents == 0))
         fail("the corpus is empty: {} file(s) without a document of text", reader.files().size());
-    train.close();
-    val.close();
-    train.remove_stale();
-    val.remove_stale();
+    train.commit();
+    val.commit();
     return result;
 }
 

@@ -28,7 +28,8 @@ struct TokenizeResult {
 };
 
 // held_out, if given: documents that go to val/ whole. progress(result so far) is called now and
-// then. Existing shards in the output are replaced. Throws when there is no text at all.
+// then. train/ and val/ appear, or take the place of earlier ones, when all is written. Throws when
+// there is no text at all.
 TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
                         const Tokenizer& tokenizer, const TokenizeOptions& options,
                         const std::function<void(const TokenizeResult&)>& progress);

@@ -20,10 +20,8 @@ template <class T>
 std::optional<T> number(const Json& object, const std::string& file, const char* key) {
     const auto it = object.find(key);
     if (it == object.end() || it->is_null()) return std::nullopt;
-    const bool fits = std::is_integral_v<T> ? it->is_number_integer() : it->is_number();
-    TNL_CHECK(fits, "{}: {} is {}, wanted a {}number", file, key, json_excerpt(*it),
-              std::is_integral_v<T> ? "whole " : "");
-    return it->get<T>();
+    if constexpr (std::is_integral_v<T>) return JsonFields(object, file).whole(key);
+    return JsonFields(object, file).number(key);
 }
 
 } // namespace
@@ -71,8 +69,8 @@ GenerationConfig load_generation_config(const std::filesystem::path& directory) 
     if (const auto it = json.find("eos_token_id"); it != json.end() && !it->is_null()) {
         const Json list = it->is_array() ? *it : Json::array({*it});
         for (const Json& id : list) {
-            TNL_CHECK(id.is_number_integer(), "{}: eos_token_id is {}, wanted whole numbers", file,
-                      json_excerpt(*it));
+            const bool fits = id.is_number_integer() && id >= -1 && id <= INT32_MAX;
+            TNL_CHECK(fits, "{}: eos_token_id is {}, wanted token ids", file, json_excerpt(*it));
             out.end_tokens.push_back(id.get<int32_t>());
         }
     }

@@ -1,6 +1,7 @@
 #include "tensor/device.h"
 
 #include "base/cpu.h"
+#include "base/memory.h"
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -54,7 +55,7 @@ class CpuDevice final : public Device {
     }
     void synchronize() override {}
     size_t memory_total() const override { return pages(_SC_PHYS_PAGES); }
-    size_t memory_free() const override { return pages(_SC_AVPHYS_PAGES); }
+    size_t memory_free() const override { return available_memory(); }
 
   private:
     ThreadPool threads_;

@@ -5,6 +5,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
@@ -17,32 +18,40 @@ constexpr size_t kChunk = 1 << 17;
 
 class PlainFile final : public ByteStream {
   public:
+    // The first bytes are read here, for peek().
     explicit PlainFile(const std::filesystem::path& path) : path_(path) {
         if (std::filesystem::is_directory(path)) fail("{}: is a directory", path.string());
         file_ = std::fopen(path.c_str(), "rb");
         if (!file_) fail("{}: cannot open: {}", path.string(), std::strerror(errno));
+        std::setvbuf(file_, nullptr, _IONBF, 0); // callers read large pieces
+        head_bytes_ = std::fread(head_, 1, sizeof head_, file_);
     }
     ~PlainFile() override { std::fclose(file_); }
     PlainFile(const PlainFile&) = delete;
     PlainFile& operator=(const PlainFile&) = delete;
     size_t read(char* to, size_t bytes) override {
-        const size_t n = std::fread(to, 1, bytes, file_);
-        if (n == 0 && std::ferror(file_))
-            fail("{}: cannot read at offset {}: {}", path_.string(), offset_, std::strerror(errno));
+        size_t n = 0;
+        if (offset_ < head_bytes_) { // no seek: the file may be a pipe
+            n = std::min(bytes, head_bytes_ - offset_);
+            std::memcpy(to, head_ + offset_, n);
+        } else {
+            n = std::fread(to, 1, bytes, file_);
+            if (n == 0 && std::ferror(file_))
+                fail("{}: cannot read at offset {}: {}", path_.string(), offset_,
+                     std::strerror(errno));
+        }
         offset_ += n;
         return n;
     }
-    void rewind() {
-        std::rewind(file_);
-        offset_ = 0;
-    }
+    std::string_view head() const { return {head_, head_bytes_}; } // of the file, at most 4 bytes
     size_t offset() const { return offset_; }
     const std::filesystem::path& path() const { return path_; }
 
   private:
     std::filesystem::path path_;
     std::FILE* file_;
-    size_t offset_ = 0;
+    size_t offset_ = 0, head_bytes_ = 0;
+    char head_[4] = {};
 };
 
 class GzipFile final : public ByteStream {
@@ -125,13 +134,14 @@ class ZstdFile final : public ByteStream {
 
 std::unique_ptr<ByteStream> open_bytes(const std::filesystem::path& path) {
     auto file = std::make_unique<PlainFile>(path);
-    unsigned char magic[4] = {};
-    const size_t n = file->read(reinterpret_cast<char*>(magic), sizeof magic);
-    file->rewind();
-    if (n >= 2 && magic[0] == 0x1F && magic[1] == 0x8B)
-        return std::make_unique<GzipFile>(std::move(file));
-    if (n == 4 && magic[0] == 0x28 && magic[1] == 0xB5 && magic[2] == 0x2F && magic[3] == 0xFD)
-        return std::make_unique<ZstdFile>(std::move(file));
+    const std::string_view head = file->head();
+    const bool skippable = head.size() == 4 && (head[0] & '\xF0') == '\x50' &&
+                           head.ends_with("\x2A\x4D\x18"); // a zstd frame of something else
+    if (head.starts_with("\x1F\x8B")) return std::make_unique<GzipFile>(std::move(file));
+    if (head == "\x28\xB5\x2F\xFD" || skippable) return std::make_unique<ZstdFile>(std::move(file));
+    for (const auto& [suffix, format] : {std::pair(".gz", "gzip"), {".zst", "zstd"}})
+        if (path.extension() == suffix)
+            fail("{}: no {} data: it does not begin as such", path.string(), format);
     return file;
 }
 

@@ -1,4 +1,4 @@
-// Bytes of a file, decompressed on the way: plain, gzip or zstd, told by the first bytes.
+// Bytes of a file or pipe, decompressed on the way: plain, gzip or zstd, told by the first bytes.
 #pragma once
 
 #include <cstddef>

@@ -1,13 +1,14 @@
 #include "text/reader.h"
 
 #include "base/check.h"
+#include "base/json.h"
+#include "base/memory.h"
 #include "text/byte_stream.h"
 #include "text/utf8.h"
 
-#include <nlohmann/json.hpp>
-
 #include <glob.h>
 
+#include <algorithm>
 #include <cstring>
 
 namespace tnl {
@@ -22,12 +23,7 @@ bool is_jsonl(const std::filesystem::path& path) {
 // The string `field` of one JSONL record.
 std::string field_of(const std::string& line, const std::string& field, const Document& where) {
     const std::string place = fmt::format("{}:{}", where.file.string(), where.line);
-    nlohmann::json record;
-    try {
-        record = nlohmann::json::parse(line);
-    } catch (const nlohmann::json::parse_error& e) {
-        fail("{}: not a JSON record, at byte {} of the line: {}", place, e.byte, e.what());
-    }
+    const Json record = parse_json(line, place, {.bytes = line.size()});
     if (!record.is_object()) fail("{}: a JSON {}, wanted an object", place, record.type_name());
     const auto found = record.find(field);
     if (found == record.end()) fail("{}: the record has no field '{}'", place, field);
@@ -47,9 +43,9 @@ struct DocumentReader::File {
     explicit File(std::filesystem::path name)
         : path(std::move(name)), jsonl(is_jsonl(path)), bytes(open_bytes(path)) {}
 
-    // The next line without its newline (a CR before it stays); false at the end of the file.
-    bool line(std::string& out) {
-        out.clear();
+    // Appends the next line without its newline (a CR before it stays), but stops when `out` has
+    // `most` bytes; false at the end of the file.
+    bool line(std::string& out, size_t most) {
         bool any = false;
         for (;;) {
             if (begin == end) {
@@ -57,6 +53,7 @@ struct DocumentReader::File {
                 begin = 0;
                 if (end == 0) {
                     ends_with_newline = !any;
+                    at_end = true;
                     if (any) ++number;
                     return any;
                 }
@@ -65,7 +62,8 @@ struct DocumentReader::File {
             const void* newline = std::memchr(buffer + begin, '\n', end - begin);
             const size_t stop =
                 newline ? static_cast<size_t>(static_cast<const char*>(newline) - buffer) : end;
-            out.append(buffer + begin, stop - begin);
+            out.append(buffer + begin, std::min(stop - begin, most - std::min(most, out.size())));
+            if (out.size() >= most) return true;
             begin = newline ? stop + 1 : stop;
             if (newline) {
                 ++number;
@@ -81,7 +79,7 @@ struct DocumentReader::File {
     char buffer[1 << 16];
     size_t begin = 0, end = 0;
     int64_t number = 0; // lines read
-    bool ends_with_newline = false;
+    bool ends_with_newline = false, at_end = false;
 };
 
 std::vector<std::filesystem::path> expand_inputs(const std::vector<std::string>& inputs) {
@@ -103,7 +101,10 @@ std::vector<std::filesystem::path> expand_inputs(const std::vector<std::string>&
 }
 
 DocumentReader::DocumentReader(const std::vector<std::string>& inputs, ReaderOptions options)
-    : options_(std::move(options)), files_(expand_inputs(inputs)) {}
+    : options_(std::move(options)), files_(expand_inputs(inputs)) {
+    // Beside the text there are its tokens and what the tokenizer keeps.
+    if (options_.max_bytes == 0) options_.max_bytes = available_memory() / 4;
+}
 DocumentReader::~DocumentReader() = default;
 
 DocumentReader::Counts& DocumentReader::Counts::operator+=(const Counts& more) {
@@ -142,6 +143,14 @@ bool DocumentReader::accept(Document& document) {
     return true;
 }
 
+void DocumentReader::check_size(const Document& document) const {
+    if (document.text.size() < options_.max_bytes) return;
+    fail("{}:{}: the document that begins here has {} bytes or more, too many for the memory that "
+         "there is; wanted smaller documents{}",
+         document.file.string(), document.line, options_.max_bytes,
+         file_->jsonl ? "" : ", or a separator between them");
+}
+
 bool DocumentReader::next_raw(Document& document) {
     for (;;) {
         if (!file_) {
@@ -151,33 +160,40 @@ bool DocumentReader::next_raw(Document& document) {
         document.file = file_->path;
         document.line = file_->number + 1;
         document.text.clear();
-        std::string line;
-        if (file_->jsonl) {
-            if (file_->line(line)) {
-                if (line.find_first_not_of(" \t\r") == std::string::npos) continue;
-                // nlohmann-json checks UTF-8 itself; a policy other than error comes first here.
-                if (options_.bad_utf8 == BadUtf8::replace)
-                    line = replace_invalid_utf8(line, &counts_.replaced);
-                if (options_.bad_utf8 == BadUtf8::skip &&
-                    first_invalid_utf8(line) != std::string::npos) {
-                    ++counts_.skipped;
-                    continue;
-                }
-                document.text = field_of(line, options_.field, document);
-                return true;
-            }
-        } else {
-            bool any = false;
-            while (file_->line(line)) {
-                if (!options_.separator.empty() && line == options_.separator) return true;
-                any = true;
-                document.text += line;
-                if (file_->ends_with_newline) document.text += '\n';
-            }
-            if (any) return true;
-        }
-        file_.reset();
+        if (file_->jsonl ? next_record(document) : next_text(document)) return true;
+        if (file_->at_end) file_.reset();
     }
+}
+
+// A line of JSONL; false if it is blank, or to be skipped.
+bool DocumentReader::next_record(Document& document) {
+    std::string& line = document.text;
+    if (!file_->line(line, options_.max_bytes)) return false;
+    check_size(document);
+    if (line.find_first_not_of(" \t\r") == std::string::npos) return false;
+    // The JSON parser checks UTF-8 itself; a policy other than error comes first here.
+    if (options_.bad_utf8 == BadUtf8::replace) line = replace_invalid_utf8(line, &counts_.replaced);
+    if (options_.bad_utf8 == BadUtf8::skip && first_invalid_utf8(line) != std::string::npos) {
+        ++counts_.skipped;
+        return false;
+    }
+    line = field_of(line, options_.field, document);
+    return true;
+}
+
+// Lines up to a separator or the end of the file; false if there are none.
+bool DocumentReader::next_text(Document& document) {
+    std::string& text = document.text;
+    for (size_t begin = 0; file_->line(text, options_.max_bytes); begin = text.size()) {
+        check_size(document);
+        if (!options_.separator.empty() &&
+            std::string_view(text).substr(begin) == options_.separator) {
+            text.resize(begin);
+            return true;
+        }
+        if (file_->ends_with_newline) text += '\n';
+    }
+    return !text.empty();
 }
 
 } // namespace tnl

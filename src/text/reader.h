@@ -18,6 +18,7 @@ struct ReaderOptions {
     BadUtf8 bad_utf8 = BadUtf8::error;
     // Plain text: a line equal to this ends a document; empty: a file is one document.
     std::string separator = "";
+    size_t max_bytes = 0; // of a document; 0: a quarter of the memory available at the start
 };
 
 struct Document {
@@ -34,7 +35,8 @@ class DocumentReader {
     explicit DocumentReader(const std::vector<std::string>& inputs, ReaderOptions options = {});
     ~DocumentReader();
 
-    // Documents without text are passed over. Throws naming file and line.
+    // Documents without text are passed over. Throws naming file and line, also of a document that
+    // is too large.
     bool next(Document& document);
 
     const std::vector<std::filesystem::path>& files() const { return files_; }
@@ -47,6 +49,9 @@ class DocumentReader {
   private:
     struct File;
     bool next_raw(Document& document);
+    bool next_record(Document& document);
+    bool next_text(Document& document);
+    void check_size(const Document& document) const;
     bool accept(Document& document);
     ReaderOptions options_;
     std::vector<std::filesystem::path> files_;

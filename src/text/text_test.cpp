@@ -9,8 +9,11 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace tnl {
 namespace {
@@ -162,9 +165,48 @@ TEST_F(Reading, ErrorsNameFileAndPlace) {
     EXPECT_NE(error({put("u.txt", "ok \xFF")}).find("invalid UTF-8 at byte 3"), std::string::npos);
     EXPECT_EQ(read({put("u.txt", "ok \xFF")}, {.bad_utf8 = BadUtf8::replace}).at(0), "ok \uFFFD");
     EXPECT_TRUE(read({put("u.txt", "ok \xFF")}, {.bad_utf8 = BadUtf8::skip}).empty());
+    for (const char* name : {"d.gz", "d.zst"})
+        for (const char* data : {"", "plain text", "\x1F"})
+            EXPECT_NE(error({put(name, data)}).find("it does not begin as such"),
+                      std::string::npos);
+    EXPECT_NE(error({put("deep.jsonl", std::string(100000, '[') + "\n")}).find("deeper"),
+              std::string::npos);
     EXPECT_EQ(
         read({put("u.jsonl", "{\"text\":\"a\xFF\"}\n")}, {.bad_utf8 = BadUtf8::replace}).at(0),
         "a\uFFFD");
+}
+
+TEST_F(Reading, PipesAreReadWhole) {
+    for (const std::string& data :
+         {std::string("some text"), gzip("some text"), zstd("some text")}) {
+        const std::string pipe = (folder / "pipe").string();
+        ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+        std::thread writer([&] { std::ofstream(pipe, std::ios::binary) << data; });
+        EXPECT_EQ(read({pipe}), std::vector<std::string>{"some text"});
+        writer.join();
+        std::filesystem::remove(pipe);
+    }
+}
+
+TEST_F(Reading, FramesOfSomethingElseArePassedOver) {
+    const std::string frame("\x5A\x2A\x4D\x18\x03\x00\x00\x00"
+                            "abc",
+                            11);
+    EXPECT_EQ(read({put("a.zst", frame + zstd("text"))}), std::vector<std::string>{"text"});
+}
+
+TEST_F(Reading, ADocumentTooLargeForMemoryIsNamed) {
+    const std::string long_line(1000, 'x');
+    const std::string text = put("a.txt", "short\n--\n" + long_line + "\n" + long_line),
+                      records = put("a.jsonl", "{\"text\":\"a\"}\n{\"text\":\"" + long_line);
+    EXPECT_NE(error({text}, {.max_bytes = 2000})
+                  .find("a.txt:1: the document that begins here has "
+                        "2000 bytes or more"),
+              std::string::npos);
+    EXPECT_NE(error({text}, {.separator = "--", .max_bytes = 1500}).find("a.txt:3"),
+              std::string::npos);
+    EXPECT_NE(error({records}, {.max_bytes = 500}).find("a.jsonl:2"), std::string::npos);
+    EXPECT_EQ(read({text}, {.separator = "--", .max_bytes = 5000}).size(), 2u);
 }
 
 class Tokenizing : public Reading {

@@ -86,8 +86,13 @@ Tokenizer Tokenizer::from_bytes(std::string serialized, const std::string& name)
     for (int id = 0; id < p.GetPieceSize(); ++id) {
         std::string text;
         const std::string& piece = p.IdToPiece(id);
-        if (p.IsByte(id) && piece.size() == 6) {
-            text = static_cast<char>(hex_digit(piece[3]) * 16 + hex_digit(piece[4]));
+        if (p.IsByte(id)) { // <0x1F>
+            const int high = piece.size() == 6 ? hex_digit(piece[3]) : -1;
+            const int low = piece.size() == 6 ? hex_digit(piece[4]) : -1;
+            if (high < 0 || low < 0)
+                fail("{}: piece {} is of a byte, but called \"{}\"; the model is corrupt", name, id,
+                     piece);
+            text = static_cast<char>(high * 16 + low);
         } else if (!p.IsControl(id) && !p.IsUnknown(id)) {
             for (size_t at = 0; at < piece.size();) {
                 const bool space = piece.compare(at, kSpace.size(), kSpace) == 0;

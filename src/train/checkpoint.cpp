@@ -129,27 +129,22 @@ Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates,
 
 TrainerState from_json(const Json& json, const std::string& name, int64_t& updates,
                        std::string& checksum) {
+    const JsonFields fields(json, name), loader = fields.section("loader");
+    if (const int64_t format = fields.whole("format"); format != kFormat)
+        fail("{}: format {}, this program reads {}", name, format, kFormat);
     TrainerState s;
-    try {
-        if (const int format = json.at("format").get<int>(); format != kFormat)
-            fail("{}: format {}, this program reads {}", name, format, kFormat);
-        s.step = json.at("step").get<int64_t>();
-        updates = json.at("updates").get<int64_t>();
-        s.tokens = json.at("tokens").get<int64_t>();
-        s.seconds = json.at("seconds").get<double>();
-        const Json& loader = json.at("loader");
-        s.loader = {loader.at("seed").get<uint64_t>(), loader.at("epoch").get<int64_t>(),
-                    loader.at("cursor").get<int64_t>()};
-        s.guard = json.at("guard");
-        if (!json.at("eval_loss").is_null()) s.eval_loss = json["eval_loss"].get<double>();
-        if (!json.at("best_loss").is_null()) s.best_loss = json["best_loss"].get<double>();
-        s.best_step = json.at("best_step").get<int64_t>();
-        s.device = json.at("device").get<std::string>();
-        s.data = json.at("data").get<std::string>();
-        checksum = json.at("optimizer_checksum").get<std::string>();
-    } catch (const nlohmann::json::exception& e) {
-        fail("{}: a field is missing or of the wrong kind: {}", name, e.what());
-    }
+    s.step = fields.whole("step");
+    updates = fields.whole("updates");
+    s.tokens = fields.whole("tokens");
+    s.seconds = fields.number("seconds");
+    s.loader = {loader.natural("seed"), loader.whole("epoch"), loader.whole("cursor")};
+    s.guard = fields.at("guard");
+    s.eval_loss = fields.number_or_null("eval_loss");
+    s.best_loss = fields.number_or_null("best_loss");
+    s.best_step = fields.whole("best_step", -1);
+    s.device = fields.text("device");
+    s.data = fields.text("data");
+    checksum = fields.text("optimizer_checksum");
     return s;
 }
 

@@ -249,7 +249,15 @@ TEST_F(StoreTest, ADamagedCheckpointIsNamed) {
     json = Json::parse(good_trainer);
     json["step"] = "many";
     write_file_atomic(trainer, json.dump());
-    EXPECT_THAT(load_error(), HasSubstr("trainer.json: a field is missing or of the wrong kind"));
+    EXPECT_THAT(load_error(), HasSubstr("trainer.json: step is \"many\", wanted a whole number"));
+    json = Json::parse(good_trainer);
+    json["updates"] = -1;
+    write_file_atomic(trainer, json.dump());
+    EXPECT_THAT(load_error(), HasSubstr("trainer.json: updates is -1"));
+    json = Json::parse(good_trainer);
+    json["loader"] = 5;
+    write_file_atomic(trainer, json.dump());
+    EXPECT_THAT(load_error(), HasSubstr("trainer.json: loader: 5, wanted an object"));
     json = Json::parse(good_trainer);
     json["format"] = 99;
     write_file_atomic(trainer, json.dump());

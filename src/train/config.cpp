@@ -177,7 +177,11 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
         fail("{}: not found; wanted the directory of a run that has begun", path.string());
     TrainConfig stored;
     ConfigBinding stored_binding(stored);
-    stored_binding.load(path);
+    try {
+        stored_binding.load(path);
+    } catch (const UsageError& e) { // not of this command line
+        fail("{}", e.what());
+    }
     stored.run = run_directory.string(); // it may have been moved
 
     TrainConfig config = stored;

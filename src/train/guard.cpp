@@ -73,12 +73,13 @@ Json Guard::state() const {
 }
 
 void Guard::restore(const Json& state) {
-    losses_.clear();
-    for (const Json& x : state.at("losses")) losses_.push_back(x.get<double>());
+    const JsonFields fields(state, "guard");
+    const std::vector<double> losses = fields.numbers("losses");
+    losses_.assign(losses.begin(), losses.end());
     // A window made smaller forgets the oldest.
     while (static_cast<int64_t>(losses_.size()) > config_.window) losses_.pop_front();
-    skipped_ = state.at("skipped").get<int64_t>();
-    in_a_row_ = state.at("in_a_row").get<int64_t>();
+    skipped_ = fields.whole("skipped");
+    in_a_row_ = fields.whole("in_a_row");
 }
 
 } // namespace tnl

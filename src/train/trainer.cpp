@@ -49,6 +49,7 @@ void Trainer::resume(int64_t step) {
     const fs::path checkpoint = store_.path_of(step);
     try {
         state_ = CheckpointStore::load(checkpoint, learner_);
+        TNL_CHECK(state_.step == step, "trainer.json: is of step {}", state_.step);
         guard_.restore(state_.guard);
     } catch (const std::exception& e) {
         std::string hint;
@@ -57,12 +58,11 @@ void Trainer::resume(int64_t step) {
                 hint = fmt::format("; --from {} goes back to the checkpoint before", before);
         fail("cannot go on from {}: {}{}", checkpoint.string(), e.what(), hint);
     }
-    TNL_CHECK(state_.step == step, "{}: is of step {}", checkpoint.string(), state_.step);
     if (state_.data != data)
         fail("{}: trained on other data: {}; data.train is {}", checkpoint.string(), state_.data,
              data);
-    store_.remove_after(step);
     parts_.train.seek(state_.loader);
+    store_.remove_after(step); // not before the checkpoint was found to be right
     if (state_.device != device)
         progress_.print(fmt::format("The checkpoint is from another device ({}): from here on "
                                     "rounding may differ.",
