@@ -12,7 +12,9 @@ set_target_properties(tnl_library PROPERTIES OUTPUT_NAME transnormer EXPORT_NAME
   LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR})
 target_include_directories(tnl_library PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
-target_link_options(tnl_library PRIVATE -Wl,--as-needed -Wl,-z,defs -Wl,-z,nodelete
+target_link_options(tnl_library PRIVATE -Wl,--as-needed -Wl,-z,nodelete
+  $<$<NOT:$<BOOL:${TNL_SANITIZE}>>:-Wl,-z,defs> # Clang's sanitizers are in the program alone
+ 
   -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/transnormer.map)
 target_link_libraries(tnl_library PRIVATE
   -Wl,--whole-archive tnl_capi -Wl,--no-whole-archive tnl_flags)

@@ -71,7 +71,7 @@ struct Expected {
 // By the oracle, in f64, from the rounded inputs.
 template <class T> Expected expect(const Data<T>& data) {
     const auto device = make_cpu_device(1);
-    const auto [B, L, H, D, E] = std::tuple(data.B, data.L, data.H, data.D, data.E);
+    const int64_t B = data.B, L = data.L, H = data.H, D = data.D, E = data.E;
     auto q = widened(data.q), k = widened(data.k), v = widened(data.v), dout = widened(data.dout);
     auto decay = widened(data.decay), state = widened(data.state), dstate = widened(data.dstate);
     Expected out{std::vector<double>(v.size()), std::vector<double>(state.size()),
@@ -140,7 +140,7 @@ TEST(LightningC, Bf16) { compare<bf16>(TNL_BF16, 1.0); }
 TEST(LightningC, HeadFirstIsAMatterOfStrides) {
     Data<float> data;
     data.B = 1;
-    const auto [L, H, D, E] = std::tuple(data.L, data.H, data.D, data.E);
+    const int64_t L = data.L, H = data.H, D = data.D, E = data.E;
     std::vector<float> expected(static_cast<size_t>(L * H * E)), o(expected.size());
     tnl_lightning call = data.call(TNL_F32);
     call.o = tnl_contiguous(expected.data(), L, H, E);
