@@ -13,9 +13,10 @@ set_target_properties(tnl_library PROPERTIES OUTPUT_NAME transnormer EXPORT_NAME
 target_include_directories(tnl_library PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:include>)
 target_link_options(tnl_library PRIVATE -Wl,--as-needed -Wl,-z,nodelete
-  $<$<NOT:$<BOOL:${TNL_SANITIZE}>>:-Wl,-z,defs> # Clang's sanitizers are in the program alone
- 
   -Wl,--version-script=${PROJECT_SOURCE_DIR}/cmake/transnormer.map)
+if(NOT TNL_SANITIZE) # Clang's sanitizers are in the program alone
+  target_link_options(tnl_library PRIVATE -Wl,-z,defs)
+endif()
 target_link_libraries(tnl_library PRIVATE
   -Wl,--whole-archive tnl_capi -Wl,--no-whole-archive tnl_flags)
 if(TNL_OPERATOR_ONLY) # to be carried to other machines: no C++ library of their own is needed
