@@ -9,6 +9,14 @@
 #include <new>
 #include <tuple>
 
+// Exported for XLA alone: no header declares them.
+extern "C" {
+void* tnl_xla_forward_cpu(void*);
+void* tnl_xla_backward_cpu(void*);
+void* tnl_xla_forward_gpu(void*);
+void* tnl_xla_backward_gpu(void*);
+}
+
 namespace nb = nanobind;
 using namespace nb::literals;
 
@@ -121,6 +129,14 @@ NB_MODULE(_native, m) {
     m.def("cuda_devices", [] { return tnl_cuda_devices(); });
     m.def("threads", [] { return tnl_threads(); });
     m.def("set_threads", [](int n) { check(tnl_set_threads(n)); });
+
+    const auto handler = [](void* (*function)(void*)) {
+        return nb::capsule(reinterpret_cast<void*>(function), "xla._CUSTOM_CALL_TARGET");
+    };
+    m.attr("xla_forward_cpu") = handler(tnl_xla_forward_cpu);
+    m.attr("xla_backward_cpu") = handler(tnl_xla_backward_cpu);
+    m.attr("xla_forward_gpu") = handler(tnl_xla_forward_gpu);
+    m.attr("xla_backward_gpu") = handler(tnl_xla_backward_gpu);
 
     nb::class_<Call>(m, "Call")
         .def(nb::init<int32_t, uintptr_t, int32_t, const Sizes&, double, const Rows&, const Rows&,

@@ -71,13 +71,14 @@ static inline tnl_rows tnl_contiguous(const void* data, int64_t T, int64_t H, in
     return rows;
 }
 
-enum { TNL_CPU = -1 };
+/* In place of the index of a GPU: none; the one whose memory q is in. */
+enum { TNL_CPU = -1, TNL_GPU_OF_DATA = -2 };
 
 /* One call. On a GPU every pointer is to memory of that GPU, cu_seqlens excepted. States and decay
  * are float (double for TNL_F64); sums are kept in that. */
 typedef struct tnl_lightning {
     size_t struct_size; /* sizeof(tnl_lightning) */
-    int32_t gpu;        /* its index, or TNL_CPU */
+    int32_t gpu;        /* its index, TNL_CPU or TNL_GPU_OF_DATA */
     int32_t dtype;      /* tnl_dtype of q, k, v, o and of their gradients */
     void* stream;       /* cudaStream_t; null: the default stream */
 

@@ -2,7 +2,7 @@
 
     S_t = lambda S_{t-1} + k_t^T v_t        o_t = scale * q_t S_t        lambda = exp(-decay)
 
-`lightning_attention` takes torch tensors and NumPy arrays; docs/python.md tells more.
+`lightning_attention` takes torch tensors, NumPy arrays and JAX arrays; docs/python.md tells more.
 """
 
 import ctypes
@@ -32,16 +32,19 @@ def _backend(x):
     if name in ("torch", "transnormer") or hasattr(type(x), "__torch_function__"):
         from . import _torch
         return _torch
+    if name in ("jax", "jaxlib"):
+        from . import _jax
+        return _jax
     if hasattr(type(x), "__array_interface__"):
         from . import _numpy
         return _numpy
-    raise TypeError(f"q is a {type(x).__module__}.{type(x).__name__}, wanted a torch tensor or "
-                    "a NumPy array")
+    raise TypeError(f"q is a {type(x).__module__}.{type(x).__name__}, wanted a torch tensor, a "
+                    "NumPy array or a JAX array")
 
 
 def lightning_attention(q, k, v, decay, initial_state=None, output_final_state=False,
                         cu_seqlens=None, scale=None, head_first=False):
-    """Causal linear attention, in time linear in T; differentiable in torch.
+    """Causal linear attention, in time linear in T; differentiable in torch and JAX.
 
     q, k           [B, T, H, D], any strides; with head_first [B, H, T, D]
     v              [B, T, H, E]

@@ -37,10 +37,16 @@ template <class F> tnl_status guarded(F&& f) noexcept {
     }
 }
 
-bool on_cpu(const tnl_lightning& call) {
-    if (call.gpu < TNL_CPU) fail("lightning: gpu is {}, wanted an index or TNL_CPU", call.gpu);
-    return call.gpu == TNL_CPU;
+// A whole call that names its device.
+tnl_lightning settled(const tnl_lightning* call) {
+    tnl_lightning out = complete(call);
+    if (out.gpu < TNL_GPU_OF_DATA)
+        fail("lightning: gpu is {}, wanted an index, TNL_CPU or TNL_GPU_OF_DATA", out.gpu);
+    if (out.gpu == TNL_GPU_OF_DATA) out.gpu = gpu_of(out.q.data);
+    return out;
 }
+
+bool on_cpu(const tnl_lightning& call) { return call.gpu == TNL_CPU; }
 
 } // namespace
 } // namespace tnl::capi
@@ -71,21 +77,21 @@ int tnl_threads() {
 
 tnl_status tnl_lightning_forward(const tnl_lightning* call) {
     return guarded([&] {
-        const tnl_lightning c = complete(call);
+        const tnl_lightning c = settled(call);
         on_cpu(c) ? forward_cpu(c) : forward_gpu(c);
     });
 }
 
 tnl_status tnl_lightning_backward(const tnl_lightning* call) {
     return guarded([&] {
-        const tnl_lightning c = complete(call);
+        const tnl_lightning c = settled(call);
         on_cpu(c) ? backward_cpu(c) : backward_gpu(c);
     });
 }
 
 tnl_status tnl_lightning_workspace(const tnl_lightning* call, int backward, size_t* bytes) {
     return guarded([&] {
-        const tnl_lightning c = complete(call);
+        const tnl_lightning c = settled(call);
         if (!bytes) tnl::fail("lightning: bytes is null");
         *bytes = on_cpu(c) ? 0 : workspace_gpu(c, backward != 0);
     });
@@ -93,7 +99,7 @@ tnl_status tnl_lightning_workspace(const tnl_lightning* call, int backward, size
 
 tnl_status tnl_lightning_plan(const tnl_lightning* call, int backward, char* text, size_t size) {
     return guarded([&] {
-        const tnl_lightning c = complete(call);
+        const tnl_lightning c = settled(call);
         if (!text || size == 0) tnl::fail("lightning: no room for the plan's text");
         const std::string plan =
             on_cpu(c) ? plan_cpu(c, backward != 0) : plan_gpu(c, backward != 0);

@@ -17,6 +17,7 @@ std::string plan_cpu(const tnl_lightning& call, bool backward);
 
 int gpus();
 bool built_with_cuda();
+int gpu_of(const void* data); // the current one for null
 void forward_gpu(const tnl_lightning& call);
 void backward_gpu(const tnl_lightning& call);
 size_t workspace_gpu(const tnl_lightning& call, bool backward);

@@ -66,6 +66,17 @@ int gpus() {
 
 bool built_with_cuda() { return true; }
 
+int gpu_of(const void* data) {
+    int current = 0;
+    check_cuda(cudaGetDevice(&current), "cudaGetDevice");
+    if (!data) return current;
+    cudaPointerAttributes attributes{};
+    check_cuda(cudaPointerGetAttributes(&attributes, data), "cudaPointerGetAttributes");
+    if (attributes.type != cudaMemoryTypeDevice && attributes.type != cudaMemoryTypeManaged)
+        fail("lightning: gpu is TNL_GPU_OF_DATA, but q.data is no GPU's memory");
+    return attributes.device;
+}
+
 void forward_gpu(const tnl_lightning& call) {
     const LightningForward forward = forward_of(call);
     on_stream(call, [&](Stream& stream, const CudaStream& borrowed) {

@@ -1,4 +1,4 @@
-"""Tests of the Python package: with NumPy always, with torch and CUDA where they are.
+"""Tests of the Python package: with NumPy always, with torch, CUDA and JAX where they are.
 
     python -m pytest tests/python
 """
@@ -31,7 +31,7 @@ def pytest_report_header(config):
     import transnormer
     lines = [f"transnormer {transnormer.__version__}, library {transnormer.library_path()}, CUDA "
              f"{'yes' if transnormer.built_with_cuda() else 'no'}"]
-    for name in ("numpy", "torch"):
+    for name in ("numpy", "torch", "jax"):
         try:
             lines.append(f"{name} {__import__(name).__version__}")
         except ImportError:

@@ -200,7 +200,7 @@ def test_offsets_are_checked():
     with pytest.raises(ValueError, match="slots.0. is 9, wanted less than states = 5"):
         tnl.lightning_attention_step(q[0, :1], k[0, :1], v[0, :1], decay,
                                      np.zeros((5, 3, 20, 12), np.float32), [9])
-    with pytest.raises(TypeError, match="wanted a torch tensor or a NumPy array"):
+    with pytest.raises(TypeError, match="wanted a torch tensor, a NumPy array or a JAX array"):
         tnl.lightning_attention([[1.0]], k, v, decay)
 
 

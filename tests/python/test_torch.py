@@ -9,6 +9,9 @@ from plain_torch import attention  # noqa: E402
 
 # Of the largest number, for o and gradients: inputs are rounded, sums are float32's.
 TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 1e-2, torch.float16: 2e-3}
+# Of states and their gradients: float32, but 16-bit products may round their decayed operands.
+STATE_TOLERANCE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.bfloat16: 4e-3,
+                   torch.float16: 1e-3}
 RATES = [0.0, 0.03, 0.6, 8.0]
 
 
@@ -59,11 +62,12 @@ def compare(device, dtype, shape, cu_seqlens=None, scale=None, with_state=True, 
     assert o.dtype == dtype and final.dtype == decay.dtype
     bound = TOLERANCE[dtype]
     assert error(turn(o), wo) < bound
-    assert error(final, wfinal) < max(2e-5, bound if dtype == torch.float64 else 0)
+    assert error(final, wfinal) < STATE_TOLERANCE[dtype]
     for a, b in zip(mine[:3], plain[:3]):
         assert error(turn(a.grad), b.grad) < bound
     if with_state:
-        assert error(mine[3].grad, plain[3].grad) < 2e-5
+        # (the tests' states are float32, so their gradients are rounded to that)
+        assert error(mine[3].grad, plain[3].grad) < max(STATE_TOLERANCE[dtype], 1e-7)
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
@@ -190,7 +194,7 @@ def test_steps_in_place(device, dtype):
     for t in range(9):
         o = tnl.lightning_attention_step(q[:, t], k[:, t], v[:, t], decay, pool, slots)
         assert error(o, wanted[:, t]) < TOLERANCE[dtype]
-    assert error(pool[slots], last) < 2e-5
+    assert error(pool[slots], last) < STATE_TOLERANCE[dtype]
     assert (pool[[1, 3]] == 7).all()
     none = torch.full((3,), -1, device=device)  # no state: from zero, nothing kept
     before = pool.clone()
