@@ -35,6 +35,12 @@ template <class A, class B> double largest_difference(const A& a, const B& b) {
     return worst;
 }
 
+template <class A> double largest(const A& a) {
+    double out = 0;
+    for (const auto x : a) out = std::max(out, std::abs(static_cast<double>(x)));
+    return out;
+}
+
 // q, k, v and a gradient, in f32 and rounded to T, [B,T,H,width].
 template <class T> struct Data {
     int64_t B = 2, L = 37, H = 3, D = 20, E = 12;
@@ -111,8 +117,9 @@ template <class T> Expected expect(const Data<T>& data) {
 template <class T> void compare(tnl_dtype dtype, double tolerance) {
     Data<T> data;
     const Expected expected = expect(data);
-    // States are f32, but in bf16 the operands of their products are rounded once.
-    const double of_states = dtype == TNL_BF16 ? 0.03 : 1e-3;
+    // States are f32, but in bf16 the operands of their products, decayed, are rounded once more:
+    // 2^-9 of each product at most.
+    const double of_states = dtype == TNL_BF16 ? 0x1p-9 : 1e-5;
     std::vector<T> o(data.v.size()), dq(data.q.size()), dk(data.q.size()), dv(data.v.size());
     std::vector<float> state_out(data.state.size()), dstate_in(data.state.size());
     tnl_lightning call = data.call(dtype);
@@ -120,7 +127,8 @@ template <class T> void compare(tnl_dtype dtype, double tolerance) {
     call.state_out = state_out.data();
     lightning::forward(call);
     EXPECT_LE(largest_difference(o, expected.o), tolerance);
-    EXPECT_LE(largest_difference(state_out, expected.state_out), of_states);
+    EXPECT_LE(largest_difference(state_out, expected.state_out),
+              of_states * largest(expected.state_out));
     call.dout = tnl_contiguous(data.dout.data(), data.L, data.H, data.E);
     call.dstate_out = data.dstate.data();
     call.dstate_in = dstate_in.data();
@@ -131,7 +139,8 @@ template <class T> void compare(tnl_dtype dtype, double tolerance) {
     EXPECT_LE(largest_difference(dq, expected.dq), tolerance);
     EXPECT_LE(largest_difference(dk, expected.dk), tolerance);
     EXPECT_LE(largest_difference(dv, expected.dv), tolerance);
-    EXPECT_LE(largest_difference(dstate_in, expected.dstate_in), of_states);
+    EXPECT_LE(largest_difference(dstate_in, expected.dstate_in),
+              of_states * largest(expected.dstate_in));
 }
 
 // Values reach about 150; half a unit in the last place of f16 there is 0.06.
@@ -276,6 +285,11 @@ TEST(LightningC, FromManyThreadsAndAfterAFork) {
     for (auto& result : results) threads.emplace_back([&] { run(result); });
     for (auto& thread : threads) thread.join();
     for (const auto& result : results) EXPECT_EQ(result, expected);
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+    GTEST_SKIP() << "ThreadSanitizer does not follow threads started after a fork";
+#endif
+#endif
 
     const pid_t child = fork();
     if (child == 0) {

@@ -117,6 +117,7 @@ void print_json(const VerifyOptions& o, const Verification& v, const Recorded& r
     }
     out["greedy"]["ok"] = v.tokens_ok;
     out["greedy"]["tokens"] = recorded.sequences * recorded.steps;
+    if (v.draws > 0) out["plain_draws"] = v.draws;
     if (v.plain_other_tokens) out["greedy"]["plain_other"] = *v.plain_other_tokens;
     out["greedy"]["other"] = Json::array();
     for (const Reproduction::Token& t : v.other_tokens)
@@ -179,9 +180,10 @@ void add_verify_command(CLI::App& app) {
         "marks 0 are left out. Allowed are\n"
         "  f32, f64  1e-5, gradients 1e-4; greedy tokens as recorded\n"
         "  bf16      twice the error of plain bf16 (the same model in plain loops, every result "
-        "rounded to bf16),\n            or one step of bf16 (2^-8), where f32 holds too. A token "
-        "may differ where the recorded\n            logits are nearer to each other than bf16 "
-        "resolves.\n"
+        "rounded to bf16;\n            the worst of up to sixteen ways to round the weights), or "
+        "one "
+        "step of bf16 (2^-8), where f32\n            holds too. A token may differ where the "
+        "recorded logits are nearer to each other than\n            bf16 resolves.\n"
         "Exit code: 0 within tolerance, 1 beyond it or a bad file, 2 wrong usage.");
     on_run(command, [o] { return run_verify(*o); });
 }
