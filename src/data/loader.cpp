@@ -40,7 +40,8 @@ Loader::Loader(const ShardSet& shards, LoaderOptions options, LoaderState state)
         fail("the corpus has {} tokens, too few for one row of {} and its target; wanted a shorter "
              "row or more text",
              shards.tokens(), T);
-    TNL_CHECK(state.epoch >= 0 && state.cursor >= 0 && state.cursor <= rows_,
+    TNL_CHECK(state.epoch >= 0 && state.epoch < int64_t{1} << 62 && state.cursor >= 0 &&
+                  state.cursor <= rows_,
               "loader state of epoch {}, row {} of {}; was it saved over another corpus or row "
               "length?",
               state.epoch, state.cursor, rows_);

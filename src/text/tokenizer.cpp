@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "text/model_check.h"
 
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
@@ -25,6 +26,15 @@ bool is_word(std::string_view text, size_t at) {
 
 int hex_digit(char c) {
     return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+}
+
+std::string read_model(const std::filesystem::path& path) {
+    constexpr size_t kMost = size_t{1} << 30;
+    const MappedFile file(path);
+    if (file.size() > kMost)
+        fail("{}: {} bytes, wanted a SentencePiece model of at most {}", path.string(), file.size(),
+             kMost);
+    return std::string(file.view());
 }
 
 // Lines for the trainer, cut where libsentencepiece would drop them (4192 bytes).
@@ -71,18 +81,18 @@ Tokenizer::Tokenizer(Tokenizer&&) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&&) noexcept = default;
 
 Tokenizer::Tokenizer(const std::filesystem::path& model)
-    : Tokenizer(from_bytes(read_file(model), model.string())) {}
+    : Tokenizer(from_bytes(read_model(model), model.string())) {}
 
 Tokenizer Tokenizer::from_bytes(std::string serialized, const std::string& name) {
     auto impl = std::make_unique<Impl>();
     if (serialized.empty()) fail("{}: empty, wanted a SentencePiece model", name);
+    check_sentencepiece_model(serialized, name);
     const auto status = impl->processor.LoadFromSerializedProto(serialized);
     if (!status.ok())
         fail("{}: not a SentencePiece model, truncated or corrupt ({} bytes): {}", name,
              serialized.size(), status.ToString());
     impl->serialized = std::move(serialized);
     auto& p = impl->processor;
-    if (p.GetPieceSize() == 0) fail("{}: the SentencePiece model has no pieces", name);
     for (int id = 0; id < p.GetPieceSize(); ++id) {
         std::string text;
         const std::string& piece = p.IdToPiece(id);

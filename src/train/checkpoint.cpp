@@ -127,14 +127,17 @@ Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates,
     return out;
 }
 
-TrainerState from_json(const Json& json, const std::string& name, int64_t& updates,
-                       std::string& checksum) {
+} // namespace
+
+StoredState parse_trainer_state(std::string_view text, const std::string& name) {
+    const Json json = parse_json(text, name);
     const JsonFields fields(json, name), loader = fields.section("loader");
     if (const int64_t format = fields.whole("format"); format != kFormat)
         fail("{}: format {}, this program reads {}", name, format, kFormat);
-    TrainerState s;
+    StoredState out;
+    TrainerState& s = out.state;
     s.step = fields.whole("step");
-    updates = fields.whole("updates");
+    out.updates = fields.whole("updates");
     s.tokens = fields.whole("tokens");
     s.seconds = fields.number("seconds");
     s.loader = {loader.natural("seed"), loader.whole("epoch"), loader.whole("cursor")};
@@ -144,11 +147,9 @@ TrainerState from_json(const Json& json, const std::string& name, int64_t& updat
     s.best_step = fields.whole("best_step", -1);
     s.device = fields.text("device");
     s.data = fields.text("data");
-    checksum = fields.text("optimizer_checksum");
-    return s;
+    out.checksum = fields.text("optimizer_checksum");
+    return out;
 }
-
-} // namespace
 
 std::vector<int64_t> checkpoint_steps(const fs::path& run_directory) {
     std::vector<int64_t> out;
@@ -218,12 +219,9 @@ void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
 
 TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner) {
     const fs::path state_path = checkpoint / "trainer.json";
-    int64_t updates = 0;
-    std::string checksum;
-    TrainerState state =
-        from_json(parse_json_file(state_path), state_path.string(), updates, checksum);
+    StoredState stored = parse_trainer_state(read_file(state_path), state_path.string());
     const SafetensorsFile file(checkpoint / "optimizer.safetensors");
-    check_optimizer_data(file, checksum);
+    check_optimizer_data(file, stored.checksum);
     const ParamTable& table = learner.model().params();
     Optimizer& optimizer = learner.optimizer();
     for (const auto& [prefix, flat] : buffers(optimizer)) {
@@ -235,8 +233,8 @@ TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner)
         learner.device().upload(flat.data, host.data(), host.size() * sizeof(float));
         learner.device().synchronize(); // before the host buffer goes
     }
-    optimizer.set_updates(updates);
-    return state;
+    optimizer.set_updates(stored.updates);
+    return std::move(stored.state);
 }
 
 void CheckpointStore::link(const char* name, int64_t step) {

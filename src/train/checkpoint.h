@@ -10,6 +10,8 @@
 
 #include <filesystem>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 namespace tnl {
@@ -27,6 +29,15 @@ struct TrainerState {
     std::string device; // that it ran on, with its threads: others may round otherwise
     std::string data;   // BatchSource::fingerprint() of what it was trained on
 };
+
+// trainer.json, with what it says of optimizer.safetensors.
+struct StoredState {
+    TrainerState state;
+    int64_t updates = 0;  // of the weights
+    std::string checksum; // of the data of the tensors
+};
+// Throws naming `name`, which stands for the file, and the field that is missing or wrong.
+StoredState parse_trainer_state(std::string_view json, const std::string& name);
 
 // Steps of the checkpoints of a run, ascending; none where there is no such directory.
 std::vector<int64_t> checkpoint_steps(const std::filesystem::path& run_directory);

@@ -1,0 +1,34 @@
+// Whatever a config file or an override says, it is refused with an Error, or its JSON reads back
+// as the same config. The first byte chooses between TOML, JSON and key=value.
+#include "base/check.h"
+#include "train/config.h"
+
+#include <cstdint>
+#include <cstdlib>
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+    using namespace tnl;
+    if (size == 0) return 0;
+    const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
+    TrainConfig config, again;
+    try {
+        ConfigBinding binding(config);
+        if (data[0] % 3 == 0)
+            binding.load_toml(text, "fuzz.toml");
+        else if (data[0] % 3 == 1)
+            binding.load_json(text, "fuzz.json");
+        else
+            binding.set(text);
+    } catch (const Error&) {
+        return 0;
+    }
+    const std::string written = config.json();
+    ConfigBinding(again).load_json(written, "again");
+    if (again.json() != written) std::abort();
+    try {
+        config.validate();
+        config.resolve_steps(0.1);
+    } catch (const UsageError&) {
+    }
+    return 0;
+}
