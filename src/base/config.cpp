@@ -5,7 +5,10 @@
 #include "base/json.h"
 #include "base/nearest.h"
 
+// toml++ asserts where some damaged files lead it: an error here, not the end of the process.
+[[noreturn]] static void fail_toml() { throw tnl::Error("invalid TOML"); }
 #define TOML_HEADER_ONLY 1
+#define TOML_ASSERT(condition) static_cast<void>((condition) || (fail_toml(), false))
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -151,11 +154,15 @@ void ConfigBinding::load_json(std::string_view text, const std::string& name) {
     load(load, root, "");
 }
 
-// toml++ bounds the nesting of brackets, not of dotted keys: a.a.a.a... would exhaust the stack.
-static void refuse_long_keys(std::string_view text, const std::string& name) {
+// What toml++ does not refuse itself: control characters, which TOML forbids, and dotted keys
+// (a.a.a.a...) as deep as to exhaust the stack.
+static void check_toml(std::string_view text, const std::string& name) {
     constexpr int kMostDots = 1000; // on one line
     int line = 1, dots = 0;
     for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if ((byte < 0x20 && c != '\t' && c != '\n' && c != '\r') || byte == 0x7F)
+            fail("{}: line {}: control character {:#04x}", name, line, byte);
         if (c == '\n') {
             ++line;
             dots = 0;
@@ -166,13 +173,15 @@ static void refuse_long_keys(std::string_view text, const std::string& name) {
 }
 
 void ConfigBinding::load_toml(std::string_view text, const std::string& name) {
-    refuse_long_keys(text, name);
+    check_toml(text, name);
     toml::table root;
     try {
         root = toml::parse(text, name);
     } catch (const toml::parse_error& e) {
         const toml::source_position at = e.source().begin;
         fail("{}: line {}, column {}: {}", name, at.line, at.column, e.description());
+    } catch (const Error& e) {
+        fail("{}: {}", name, e.what());
     }
     // nan and inf have no JSON: refused here, with their line.
     const auto check = [&](auto& self, const toml::node& node) -> void {

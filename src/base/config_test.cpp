@@ -178,7 +178,9 @@ TEST(Config, FilesThatCannotBeRead) {
     }
     std::string deep;
     for (int i = 0; i < 200000; ++i) deep += "a.";
-    for (const std::string& text : {deep + "a = 1\n", "[" + deep + "a]\n", "a = 1\n" + deep})
+    for (const std::string& text :
+         {deep + "a = 1\n", "[" + deep + "a]\n", "a = 1\n" + deep, std::string("\n[\x02 a.\0]", 8),
+          std::string("a = 1\n[a.\x7F]\n")})
         EXPECT_THROW(binding.load_toml(text, "run.toml"), Error);
     EXPECT_THAT(usage_error([&] { binding.set("steps=" + std::string(200000, '[')); }),
                 HasSubstr("wanted a whole number"));
