@@ -64,7 +64,7 @@ template <class S> class Ahead {
     [[gnu::always_inline]] inline void next_row() {
         const int64_t i = at_ & 3, token = begin_[i != 0] + (at_ >> 2);
         ++at_;
-        if (token >= end_[i != 0]) return;
+        if (token >= end_[i != 0] || width_[i] == 0) return; // what is not read may be null
         const S* from = base_[i] + token * stride_[i];
         for (int64_t n = 0; n < width_[i]; n += 64 / static_cast<int64_t>(sizeof(S)))
             __builtin_prefetch(from + n, 0, 2);
