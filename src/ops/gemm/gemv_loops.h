@@ -45,11 +45,8 @@ template <int kBytes> struct Vectors : VectorTypes<kBytes> {
     }
 };
 
-// How far ahead of the reading memory is asked for; rows lie one after another, so this runs into
-// the next row.
-constexpr int64_t kPrefetchBytes = 2048;
-
-// out[m] = a_m . b; kM rows of a, several sums each, to cover the latency of the additions.
+// out[m] = a_m . b; kM rows of a, several sums each, to cover the latency of the additions. b is
+// one stream per thread, which the processor foresees: asking for it ahead only costs.
 template <class S, int kBytes, int kM>
 void dot_row(float* out, int64_t ld_out, const float* a, int64_t lda, const S* b, int64_t K) {
     using V = Vectors<kBytes>;
@@ -58,20 +55,19 @@ void dot_row(float* out, int64_t ld_out, const float* a, int64_t lda, const S* b
     constexpr int64_t kStep = kUnroll * V::kLanes;
     Float sums[kM][kUnroll] = {};
     int64_t k = 0;
-    for (; k + kStep <= K; k += kStep) {
-        for (int64_t byte = 0; byte < kStep * static_cast<int64_t>(sizeof(S)); byte += 64)
-            __builtin_prefetch(reinterpret_cast<const char*>(b + k) + kPrefetchBytes + byte, 0, 3);
+    for (; k + kStep <= K; k += kStep)
         for (int u = 0; u < kUnroll; ++u) {
             const Float weight = V::load(b + k + u * V::kLanes);
             for (int m = 0; m < kM; ++m)
                 sums[m][u] += weight * V::load(a + m * lda + k + u * V::kLanes);
         }
-    }
     for (int m = 0; m < kM; ++m) {
-        Float lanes = sums[m][0];
-        for (int u = 1; u < kUnroll; ++u) lanes += sums[m][u];
-        float total = 0;
-        for (int i = 0; i < V::kLanes; ++i) total += lanes[i];
+        for (int u = 1; u < kUnroll; ++u) sums[m][0] += sums[m][u];
+        float lanes[V::kLanes];
+        __builtin_memcpy(lanes, &sums[m][0], sizeof lanes);
+        for (int n = V::kLanes / 2; n > 0; n /= 2)
+            for (int i = 0; i < n; ++i) lanes[i] += lanes[i + n];
+        float total = lanes[0];
         for (int64_t i = k; i < K; ++i) total += a[m * lda + i] * simd_loops::load(b[i]);
         out[m * ld_out] = total;
     }

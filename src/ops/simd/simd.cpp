@@ -5,9 +5,11 @@
 namespace tnl {
 
 const SimdKernels& simd() {
-    static const SimdKernels& best = cpu_features().avx512 ? simd_avx512()
-                                     : cpu_features().avx2 ? simd_avx2()
-                                                           : simd_baseline();
+    const CpuFeatures& cpu = cpu_features();
+    static const SimdKernels& best = cpu.avx512_bf16 ? simd_avx512_bf16()
+                                     : cpu.avx512    ? simd_avx512()
+                                     : cpu.avx2      ? simd_avx2()
+                                                     : simd_baseline();
     return best;
 }
 

@@ -1,5 +1,5 @@
 // Loops over one row or one flat range, compiled once per instruction set (simd_baseline.cpp,
-// simd_avx2.cpp, simd_avx512.cpp) and chosen at run time. The loops themselves lie beside the
+// simd_avx2.cpp, ...) and chosen at run time. The loops themselves lie beside the
 // operator they serve (*_loops.h) and see raw pointers only; shapes, threads and dtypes are the
 // callers' (*_fast.cpp). In-place calls (equal pointers) are allowed everywhere; other overlap is
 // not. S is the storage type, float or bf16; arithmetic is f32 unless said otherwise.
@@ -64,11 +64,15 @@ struct SimdKernels {
     RowLoops<bf16> bf16_;
     void (*widen)(float* y, const bf16* x, int64_t n);
     void (*narrow)(bf16* y, const float* x, int64_t n);
+    // dot_rows of bf16 rows as they are; null where the processor does not multiply bf16
+    void (*dot_bf16)(float* out, int64_t ld_out, const bf16* a, int64_t lda, int64_t M,
+                     const bf16* b, int64_t ldb, int64_t R, int64_t K);
 };
 
 const SimdKernels& simd_baseline();
 const SimdKernels& simd_avx2();
 const SimdKernels& simd_avx512();
+const SimdKernels& simd_avx512_bf16();
 const SimdKernels& simd(); // the best this processor runs
 
 template <class S> const RowLoops<S>& loops() {

@@ -44,6 +44,7 @@ template <int kBytes> constexpr SimdKernels simd_table(const char* name) {
         .bf16_ = row_loops<bf16, kBytes>(),
         .widen = simd_loops::convert<float, bf16>,
         .narrow = simd_loops::convert<bf16, float>,
+        .dot_bf16 = nullptr,
     };
 }
 
