@@ -11,7 +11,7 @@ namespace {
 struct DecodeOptions {
     BenchOptions common;
     std::string preset = "385M", dtype = "bf16";
-    int64_t batch = 1, tokens = 32, chunk = 1024;
+    int64_t batch = 1, tokens = 128, chunk = 1024;
     std::vector<int64_t> contexts{0};
     bool no_prefill = false;
 };
