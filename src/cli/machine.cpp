@@ -55,27 +55,35 @@ double peak(ThreadPool& pool, float (*loop)(long), int flops, double seconds, in
 
 float fma_rounds_baseline(long rounds) { return fma_rounds<Vector4>(rounds); }
 
-double memory_read_bandwidth(Device& device, size_t bytes, int repeats) {
-    // From the allocator that weights come from, so that pages are of the same size.
-    const Buffer buffer(device, bytes);
-    auto* const memory = static_cast<char*>(buffer.data());
-    ThreadPool& pool = *device.stream().threads;
-    const auto n = static_cast<int64_t>(bytes / 64);
+MemoryReader::MemoryReader(Device& device, size_t bytes)
+    : buffer_(device, bytes), pool_(*device.stream().threads),
+      lines_(static_cast<int64_t>(bytes / 64)) {
     // Touched by the thread that will read it, so that pages exist and lie near it.
-    pool.parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+    auto* const memory = static_cast<char*>(buffer_.data());
+    pool_.parallel_for(lines_, 1, [&](int64_t begin, int64_t end) {
         std::memset(memory + begin * 64, 1, static_cast<size_t>(end - begin) * 64);
     });
+}
+
+double MemoryReader::bandwidth() {
+    const auto* const memory = static_cast<const char*>(buffer_.data());
     std::atomic<uint64_t> sink{0};
     double best = 0;
-    for (const auto read : {read_all<1>, read_all<8>})
-        for (int i = 0; i < repeats; ++i) {
-            const double seconds = seconds_of([&] {
-                pool.parallel_for(n, 1, [&](int64_t begin, int64_t end) {
-                    sink += read(memory + begin * 64, static_cast<size_t>(end - begin) * 64);
-                });
+    for (const auto read : {read_all<1>, read_all<8>}) {
+        const double seconds = seconds_of([&] {
+            pool_.parallel_for(lines_, 1, [&](int64_t begin, int64_t end) {
+                sink += read(memory + begin * 64, static_cast<size_t>(end - begin) * 64);
             });
-            best = std::max(best, static_cast<double>(n * 64) / seconds);
-        }
+        });
+        best = std::max(best, static_cast<double>(lines_ * 64) / seconds);
+    }
+    return best;
+}
+
+double memory_read_bandwidth(Device& device, size_t bytes, int repeats) {
+    MemoryReader reader(device, bytes);
+    double best = 0;
+    for (int i = 0; i < repeats; ++i) best = std::max(best, reader.bandwidth());
     return best;
 }
 

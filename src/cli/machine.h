@@ -1,15 +1,26 @@
 // What the processor can do at best, measured: the denominators of the benchmarks.
 #pragma once
 
-#include "tensor/device.h"
+#include "tensor/arena.h"
 
 #include <cstddef>
 
 namespace tnl {
 
-// Bytes per second at which all threads of a CPU device together read `bytes` of memory (far larger
-// than the caches; allocated and freed here): the best of `repeats` passes over one stream and over
-// eight streams a thread.
+// Bytes per second at which all threads of a CPU device together read memory far larger than the
+// caches: of one pass over one stream and one over eight streams a thread, the faster.
+class MemoryReader {
+  public:
+    explicit MemoryReader(Device& device, size_t bytes = size_t{1} << 30);
+    double bandwidth();
+
+  private:
+    Buffer buffer_; // from the allocator that weights come from, so that pages are of the same size
+    ThreadPool& pool_;
+    int64_t lines_;
+};
+
+// The best of `repeats`.
 double memory_read_bandwidth(Device& device, size_t bytes = size_t{1} << 30, int repeats = 5);
 
 // Floating point operations per second of independent fp32 multiply-adds in registers, all threads
