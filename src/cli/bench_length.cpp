@@ -3,7 +3,7 @@
 
 #include "train/plot.h"
 
-#include <algorithm>
+#include <map>
 
 namespace tnl {
 namespace {
@@ -12,7 +12,7 @@ struct LengthOptions {
     BenchOptions common;
     std::string preset = "2M", dtype = "f32", plot;
     std::vector<int64_t> lengths{256, 1024, 4096, 16384, 65536};
-    int64_t step_tokens = 8192, longest_step = 65536, decode_tokens = 64;
+    int64_t step_tokens = 8192, longest_step = 65536, decode_tokens = 512, rounds = 3;
 };
 
 // A measurement goes on for this long at least.
@@ -48,15 +48,15 @@ double prefill_speed(Session& session, int64_t T) {
     return static_cast<double>(T) / median(seconds);
 }
 
-Json run_at(Device& device, const LengthOptions& o, Session& session, int64_t T) {
-    Json row;
-    row["length"] = T;
-    row["train_tokens_per_second"] = nullptr;
-    if (T <= o.longest_step) row["train_tokens_per_second"] = train_speed(device, o, T);
-    row["prefill_tokens_per_second"] = prefill_speed(session, T);
-    row["decode_tokens_per_second"] = 1 / median(decode_steps(session, o.decode_tokens));
-    row["session_bytes"] = session.memory().total();
-    return row;
+// Tokens per second of each round.
+struct Speeds {
+    std::vector<double> train, prefill, decode;
+};
+
+void measure(Device& device, const LengthOptions& o, Session& session, int64_t T, Speeds& speeds) {
+    if (T <= o.longest_step) speeds.train.push_back(train_speed(device, o, T));
+    speeds.prefill.push_back(prefill_speed(session, T));
+    speeds.decode.push_back(1 / median(decode_steps(session, o.decode_tokens)));
 }
 
 void draw(const LengthOptions& o, const BenchReport& report) {
@@ -94,10 +94,21 @@ int run_length(LengthOptions o) {
     report.facts["parameters"] = model.params().parameter_count();
     report.facts["dtype"] = o.dtype;
     report.facts["state_bytes_per_sequence"] = model.config().state_bytes();
-    std::ranges::sort(o.lengths);
-    for (const int64_t T : o.lengths) {
-        report.rows.push_back(run_at(*device, o, session, T));
-        fmt::print(stderr, "length {}: done\n", T);
+    // The lengths take turns: what a shared machine gives changes from second to second.
+    std::map<int64_t, Speeds> speeds;
+    for (int64_t round = 0; round < o.rounds; ++round)
+        for (const int64_t T : o.lengths) {
+            measure(*device, o, session, T, speeds[T]);
+            fmt::print(stderr, "round {} of {}, length {}: done\n", round + 1, o.rounds, T);
+        }
+    for (const auto& [T, s] : speeds) {
+        Json row;
+        row["length"] = T;
+        row["train_tokens_per_second"] = s.train.empty() ? Json(nullptr) : Json(median(s.train));
+        row["prefill_tokens_per_second"] = median(s.prefill);
+        row["decode_tokens_per_second"] = median(s.decode);
+        row["session_bytes"] = session.memory().total();
+        report.rows.push_back(row);
     }
     if (!o.plot.empty()) draw(o, report);
     print_report(report, o.common.format);
@@ -125,6 +136,8 @@ void add_bench_length(CLI::App& bench) {
                      "Longest sequence trained on: its activations have to fit into memory")
         ->check(CLI::PositiveNumber);
     command->add_option("--decode-tokens", o->decode_tokens, "Tokens written at each length")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--rounds", o->rounds, "Measurements of every length; the median counts")
         ->check(CLI::PositiveNumber);
     command->add_option("--plot", o->plot, "Also draw this picture, .png or .svg");
     on_run(command, [o] { return run_length(*o); });
