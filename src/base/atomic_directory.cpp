@@ -40,7 +40,8 @@ fs::path sibling(const fs::path& path, const char* suffix) {
 
 } // namespace
 
-AtomicDirectory::AtomicDirectory(fs::path final) : final_(fs::absolute(final).lexically_normal()) {
+AtomicDirectory::AtomicDirectory(const fs::path& final)
+    : final_(fs::absolute(final).lexically_normal()) {
     if (!final_.has_filename()) final_ = final_.parent_path();
     if (!final_.has_filename()) fail("{}: not the name of a directory to write", final.string());
     partial_ = sibling(final_, ".partial");

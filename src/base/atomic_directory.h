@@ -9,7 +9,7 @@ class AtomicDirectory {
   public:
     // Makes an empty directory beside `final`, named ".<name>.partial"; one that a killed process
     // left there is removed first. Two processes must not write the same directory at once.
-    explicit AtomicDirectory(std::filesystem::path final);
+    explicit AtomicDirectory(const std::filesystem::path& final);
     ~AtomicDirectory(); // removes the partial directory unless committed
     AtomicDirectory(const AtomicDirectory&) = delete;
     AtomicDirectory& operator=(const AtomicDirectory&) = delete;

@@ -172,7 +172,7 @@ TEST_F(Data, TheOrderDependsOnSeedEpochAndPositionOnly) {
     write("shard-00000.tnl", 300, 5);
     const ShardSet set(folder);
     const LoaderOptions options{.row_tokens = 16, .shuffle = true, .reset_at_documents = false};
-    auto read = [&](LoaderState state, std::vector<int64_t> batches) {
+    auto read = [&](LoaderState state, const std::vector<int64_t>& batches) {
         Loader loader(set, options, state);
         std::vector<int32_t> out;
         TokenRows rows;

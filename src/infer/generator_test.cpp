@@ -31,7 +31,7 @@ std::vector<int32_t> random_tokens(int64_t n, uint64_t seed) {
     return out;
 }
 
-std::vector<GenerateRequest> ragged_requests(SamplerOptions sampler) {
+std::vector<GenerateRequest> ragged_requests(const SamplerOptions& sampler) {
     std::vector<GenerateRequest> out;
     for (const int64_t n : {5, 1, 90, 33, 64, 2, 128, 17}) {
         GenerateRequest r;

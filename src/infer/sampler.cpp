@@ -31,9 +31,9 @@ double penalised(double value, double penalty) {
     return value < 0 ? value * penalty : value / penalty;
 }
 
-// Bias and penalty, which are applied to greedy choice too. Only tokens above -infinity are kept.
+// Bias and penalties, which are applied to greedy choice too. Only tokens above -infinity are kept.
 std::vector<Score> adjusted(std::span<const float> logits, const SamplerOptions& options,
-                            std::span<const int32_t> seen) {
+                            std::span<const int32_t> seen, std::span<const MadeToken> made) {
     std::vector<Score> scores(logits.size());
     for (size_t i = 0; i < logits.size(); ++i) {
         check_logit(logits[i], i);
@@ -50,6 +50,10 @@ std::vector<Score> adjusted(std::span<const float> logits, const SamplerOptions&
             double& value = at(token, "the sequence");
             value = penalised(value, options.repetition_penalty);
         }
+    if (options.presence_penalty != 0 || options.frequency_penalty != 0)
+        for (const MadeToken& m : made)
+            at(m.token, "the sequence") -=
+                options.presence_penalty + options.frequency_penalty * static_cast<double>(m.count);
     std::erase_if(scores, [](const Score& s) { return !(s.value > -HUGE_VAL); });
     TNL_CHECK(!scores.empty(), "all {} logits are -infinity: no token can be chosen",
               logits.size());
@@ -115,6 +119,8 @@ void SamplerOptions::validate() const {
     require(min_p >= 0 && min_p <= 1, "min_p", min_p, "0 to 1");
     require(repetition_penalty > 0 && std::isfinite(repetition_penalty), "repetition_penalty",
             repetition_penalty, "more than 0");
+    require(std::abs(presence_penalty) <= 2, "presence_penalty", presence_penalty, "-2 to 2");
+    require(std::abs(frequency_penalty) <= 2, "frequency_penalty", frequency_penalty, "-2 to 2");
     for (const auto& [token, bias] : logit_bias)
         require(!std::isnan(bias) && bias < HUGE_VALF, "logit_bias", bias, "a number");
 }
@@ -127,11 +133,19 @@ void SeenTokens::add(int32_t token) {
     list_.push_back(token);
 }
 
+void SeenTokens::add_made(int32_t token) {
+    add(token);
+    const auto [at, added] = made_at_.try_emplace(token, made_.size());
+    if (added) made_.push_back({token, 0});
+    ++made_[at->second].count;
+}
+
 std::vector<Candidate> token_distribution(std::span<const float> logits,
                                           const SamplerOptions& options,
-                                          std::span<const int32_t> seen) {
+                                          std::span<const int32_t> seen,
+                                          std::span<const MadeToken> made) {
     TNL_CHECK(!logits.empty(), "no logits to sample from");
-    std::vector<Score> scores = adjusted(logits, options, seen);
+    std::vector<Score> scores = adjusted(logits, options, seen, made);
     if (options.temperature == 0) {
         const Score best = *std::min_element(scores.begin(), scores.end(), before);
         return {{best.token, 1.0}};
@@ -147,8 +161,9 @@ std::vector<Candidate> token_distribution(std::span<const float> logits,
 }
 
 int32_t sample_token(std::span<const float> logits, const SamplerOptions& options,
-                     std::span<const int32_t> seen, uint64_t request, uint64_t position) {
-    const std::vector<Candidate> candidates = token_distribution(logits, options, seen);
+                     std::span<const int32_t> seen, uint64_t request, uint64_t position,
+                     std::span<const MadeToken> made) {
+    const std::vector<Candidate> candidates = token_distribution(logits, options, seen, made);
     double left = Philox{options.seed, request}.uniform(position);
     for (const Candidate& c : candidates) {
         left -= c.p;

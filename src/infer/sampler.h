@@ -2,7 +2,8 @@
 //
 // The order and meaning of the steps are those of Hugging Face generation, so that a
 // generation_config.json means the same here:
-//   bias -> repetition penalty -> temperature -> top-k -> top-p -> min-p -> softmax -> draw
+//   bias -> repetition penalty -> presence and frequency penalties -> temperature -> top-k -> top-p
+//   -> min-p -> softmax -> draw
 // Ties in top-p are broken by the lower token id; top-k keeps every token that ties with the k-th.
 // The number drawn is Philox(seed, request).uniform(position): a request's tokens do not depend on
 // what else is in the batch, nor on the thread count.
@@ -10,6 +11,7 @@
 
 #include <cstdint>
 #include <span>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -22,6 +24,8 @@ struct SamplerOptions {
     double min_p = 0;              // drop those below min_p times the largest, in [0, 1]
     double repetition_penalty = 1; // > 0: logits of seen tokens are divided (if positive) or
                                    // multiplied (if negative) by it
+    double presence_penalty = 0;   // in [-2, 2]: taken from the logit of every token made so far,
+    double frequency_penalty = 0;  // and this as often as it was made (the prompt does not count)
     std::vector<std::pair<int32_t, float>> logit_bias; // added to the logits of these tokens
     uint64_t seed = 0;
 
@@ -29,16 +33,26 @@ struct SamplerOptions {
     void validate() const;
 };
 
+// A token of the continuation, and how often it was made.
+struct MadeToken {
+    int32_t token = 0;
+    int64_t count = 0;
+};
+
 // The tokens of one sequence, prompt and continuation, each once.
 class SeenTokens {
   public:
     explicit SeenTokens(int64_t vocab_size) : seen_(static_cast<size_t>(vocab_size), false) {}
-    void add(int32_t token);
+    void add(int32_t token);      // of the prompt
+    void add_made(int32_t token); // of the continuation
     std::span<const int32_t> list() const { return list_; }
+    std::span<const MadeToken> made() const { return made_; }
 
   private:
     std::vector<bool> seen_;
     std::vector<int32_t> list_; // in order of first appearance
+    std::vector<MadeToken> made_;
+    std::unordered_map<int32_t, size_t> made_at_;
 };
 
 struct Candidate {
@@ -51,10 +65,12 @@ struct Candidate {
 // logit is NaN or +infinity, or where none is above -infinity.
 std::vector<Candidate> token_distribution(std::span<const float> logits,
                                           const SamplerOptions& options,
-                                          std::span<const int32_t> seen);
+                                          std::span<const int32_t> seen,
+                                          std::span<const MadeToken> made = {});
 
 // The next token of `request` at `position` (the index of the new token in its sequence).
 int32_t sample_token(std::span<const float> logits, const SamplerOptions& options,
-                     std::span<const int32_t> seen, uint64_t request, uint64_t position);
+                     std::span<const int32_t> seen, uint64_t request, uint64_t position,
+                     std::span<const MadeToken> made = {});
 
 } // namespace tnl

@@ -14,7 +14,6 @@
 namespace tnl {
 namespace {
 
-using ::testing::DoubleNear;
 using ::testing::HasSubstr;
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
@@ -261,6 +260,31 @@ TEST(Sampler, OptionsAreChecked) {
     EXPECT_THAT(message([](auto& o) { o.min_p = 2; }), HasSubstr("min_p is 2"));
     EXPECT_THAT(message([](auto& o) { o.repetition_penalty = 0; }), HasSubstr("repetition"));
     EXPECT_THAT(message([](auto& o) { o.logit_bias = {{1, NAN}}; }), HasSubstr("logit_bias"));
+}
+
+// OpenAI's formula: logit - presence - frequency * count, of what was made alone.
+TEST(Sampler, PresenceAndFrequencyPenalties) {
+    SamplerOptions o;
+    o.presence_penalty = 0.5;
+    o.frequency_penalty = 0.25;
+    SeenTokens seen(4);
+    seen.add(0); // of the prompt: free
+    seen.add_made(1);
+    seen.add_made(2);
+    seen.add_made(2);
+    seen.add_made(2);
+    std::map<int32_t, double> p;
+    for (const Candidate& c :
+         token_distribution(std::vector<float>{1, 1, 1, 1}, o, seen.list(), seen.made()))
+        p[c.token] = c.p;
+    EXPECT_NEAR(std::log(p[0] / p[3]), 0, 1e-12);
+    EXPECT_NEAR(std::log(p[0] / p[1]), 0.75, 1e-12);
+    EXPECT_NEAR(std::log(p[0] / p[2]), 1.25, 1e-12);
+    o.temperature = 0;
+    EXPECT_EQ(sample_token(std::vector<float>{1, 2.2f, 2, 1.5f}, o, seen.list(), 0, 0, seen.made()),
+              3);
+    o.presence_penalty = 2.5;
+    EXPECT_THROW(o.validate(), UsageError);
 }
 
 TEST(SeenTokens, ListsEachOnceAndChecksTheRange) {

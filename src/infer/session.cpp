@@ -13,12 +13,15 @@ DType acc_of(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32
 void check_options(const Session::Options& options) {
     TNL_CHECK(options.slots >= 1, "a session of {} slots, wanted at least 1", options.slots);
     TNL_CHECK(options.chunk >= 1, "prefill chunk of {} tokens, wanted at least 1", options.chunk);
+    TNL_CHECK(options.scored_rows >= 0 && options.scored_rows <= options.chunk,
+              "{} rows of logits at once, wanted 0 to the chunk of {}", options.scored_rows,
+              options.chunk);
 }
 
 // Scratch of one forward and one logits call: packed (`sequences` in `rows` tokens), or one token
-// for each of `rows` sequences.
+// for each of `rows` sequences; `scored` rows of logits.
 size_t dry_forward(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
-                   int64_t sequences, bool packed) {
+                   int64_t sequences, int64_t scored, bool packed) {
     const ModelConfig& config = model.config();
     const Kernels none = dry_kernels(kernels);
     Arena scratch = Arena::measuring("scratch"), states_arena = Arena::measuring("states");
@@ -37,8 +40,8 @@ size_t dry_forward(const Model& model, const Kernels& kernels, DType dtype, int6
     const Tensor weights(nullptr, dtype, {model.params().flat_size()});
     const Tensor h(nullptr, dtype, {rows, config.decoder_embed_dim});
     model.forward(run, weights, h, batch, &states, &states, nullptr, nullptr);
-    model.logits(run, weights, Tensor(nullptr, run.acc(), {sequences, config.vocab_size}),
-                 h.slice(0, 0, sequences));
+    model.logits(run, weights, Tensor(nullptr, run.acc(), {scored, config.vocab_size}),
+                 h.slice(0, 0, scored));
     return scratch.peak();
 }
 
@@ -51,7 +54,8 @@ Session::Buffers::Buffers(Arena& arena, const Model& model, const Options& optio
     picked = arena.tensor(DType::i32, {B}, "picked");
     h = arena.tensor(options.dtype, {N, C}, "h");
     last = arena.tensor(options.dtype, {B, C}, "last");
-    logits = arena.tensor(acc_of(options.dtype), {B, model.config().vocab_size}, "logits");
+    logits = arena.tensor(acc_of(options.dtype),
+                          {std::max(B, options.scored_rows), model.config().vocab_size}, "logits");
 }
 
 Session::Memory Session::measure(const Model& model, const Kernels& kernels,
@@ -63,10 +67,10 @@ Session::Memory Session::measure(const Model& model, const Kernels& kernels,
     const int64_t B = options.slots, N = rows(options);
     Memory memory{states.peak(), buffers.peak(), 0};
     for (const int64_t sequences : {int64_t{1}, B}) {
-        memory.scratch = std::max(memory.scratch,
-                                  dry_forward(model, kernels, options.dtype, N, sequences, true));
-        memory.scratch = std::max(memory.scratch, dry_forward(model, kernels, options.dtype,
-                                                              sequences, sequences, false));
+        const int64_t scored = std::max(sequences, options.scored_rows);
+        memory.scratch = std::max(
+            {memory.scratch, dry_forward(model, kernels, options.dtype, N, sequences, scored, true),
+             dry_forward(model, kernels, options.dtype, sequences, sequences, sequences, false)});
     }
     return memory;
 }
@@ -86,6 +90,7 @@ Session::Session(const Model& model, Device& device, Tensor weights, Options opt
               name_of(options.dtype), model.params().flat_size());
     lengths_.resize(static_cast<size_t>(options.slots));
     logits_.resize(static_cast<size_t>(options.slots * model.config().vocab_size));
+    scored_.resize(static_cast<size_t>(options.scored_rows * model.config().vocab_size));
     if (options.dtype == DType::f64) wide_.resize(static_cast<size_t>(model.config().vocab_size));
     reset(0, options.slots);
 }
@@ -152,6 +157,17 @@ void Session::check_tokens(std::span<const int32_t> tokens, int64_t first_positi
 }
 
 void Session::prefill(int64_t first, std::span<const std::span<const int32_t>> texts) {
+    prefill(first, texts, nullptr);
+}
+
+void Session::prefill(int64_t slot, std::span<const int32_t> text, const EachLogits& each) {
+    TNL_CHECK(options_.scored_rows > 0,
+              "this session keeps no logits of prompts: scored_rows is 0");
+    prefill(slot, {&text, 1}, &each);
+}
+
+void Session::prefill(int64_t first, std::span<const std::span<const int32_t>> texts,
+                      const EachLogits* each) {
     const auto count = static_cast<int64_t>(texts.size());
     TNL_CHECK(first >= 0 && first + count <= options_.slots, "slots {} to {} of {}", first,
               first + count, options_.slots);
@@ -162,7 +178,7 @@ void Session::prefill(int64_t first, std::span<const std::span<const int32_t>> t
     std::vector<Piece> pieces; // of one call: neighbouring slots, at most `chunk` tokens
     int64_t used = 0;
     auto flush = [&] {
-        if (!pieces.empty()) run_pieces(pieces, texts, first);
+        if (!pieces.empty()) run_pieces(pieces, texts, first, each);
         pieces.clear();
         used = 0;
     };
@@ -181,7 +197,8 @@ void Session::prefill(int64_t first, std::span<const std::span<const int32_t>> t
 }
 
 void Session::run_pieces(std::span<const Piece> pieces,
-                         std::span<const std::span<const int32_t>> texts, int64_t first) {
+                         std::span<const std::span<const int32_t>> texts, int64_t first,
+                         const EachLogits* each) {
     ids_.clear();
     positions_.clear();
     picked_.clear();
@@ -212,6 +229,7 @@ void Session::run_pieces(std::span<const Piece> pieces,
     const Tensor h = buffers_.h.slice(0, 0, rows);
     Run run = make_run();
     model_.forward(run, weights_, h, batch, &states, &states, nullptr, nullptr);
+    if (each) score_rows(h, pieces.front().begin, *each); // of one text
     if (to_rows.empty()) return;
     // A table lookup gathers the last rows.
     const auto wanted = static_cast<int64_t>(to_rows.size());
@@ -250,17 +268,33 @@ void Session::fetch_logits(Tensor h, std::span<const int64_t> to_rows) {
     Run run = make_run();
     const Tensor logits = buffers_.logits.slice(0, 0, n);
     model_.logits(run, weights_, logits, h);
-    for (int64_t i = 0; i < n; ++i) {
-        const Tensor row = logits.slice(0, i, i + 1);
-        float* to = logits_.data() + static_cast<size_t>(to_rows[static_cast<size_t>(i)]) * V;
-        if (logits.dtype == DType::f32) {
-            device_.download(to, row.data, V * sizeof(float));
-        } else {
-            device_.download(wide_.data(), row.data, V * sizeof(double));
-            std::transform(wide_.begin(), wide_.end(), to,
-                           [](double x) { return static_cast<float>(x); });
-        }
+    for (int64_t i = 0; i < n; ++i)
+        download_logits(logits_.data() + static_cast<size_t>(to_rows[static_cast<size_t>(i)]) * V,
+                        logits.slice(0, i, i + 1));
+}
+
+void Session::score_rows(Tensor h, int64_t begin, const EachLogits& each) {
+    const auto V = static_cast<size_t>(model_.config().vocab_size);
+    const int64_t rows = h.shape[0];
+    for (int64_t at = 0; at < rows; at += options_.scored_rows) {
+        const int64_t n = std::min(options_.scored_rows, rows - at);
+        Run run = make_run();
+        const Tensor logits = buffers_.logits.slice(0, 0, n);
+        model_.logits(run, weights_, logits, h.slice(0, at, at + n));
+        for (int64_t i = 0; i < n; ++i)
+            download_logits(scored_.data() + static_cast<size_t>(i) * V, logits.slice(0, i, i + 1));
+        each(begin + at, {scored_.data(), static_cast<size_t>(n) * V});
     }
+}
+
+void Session::download_logits(float* to, Tensor row) {
+    const auto V = static_cast<size_t>(model_.config().vocab_size);
+    if (row.dtype == DType::f32) {
+        device_.download(to, row.data, V * sizeof(float));
+        return;
+    }
+    device_.download(wide_.data(), row.data, V * sizeof(double));
+    std::transform(wide_.begin(), wide_.end(), to, [](double x) { return static_cast<float>(x); });
 }
 
 } // namespace tnl

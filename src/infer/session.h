@@ -7,6 +7,7 @@
 #include "model/model.h"
 
 #include <algorithm>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,6 +20,9 @@ class Session {
         int64_t slots = 1;                // sequences held at once
         int64_t chunk = 1024;             // tokens of one prefill call, at least 1
         const Kernels* kernels = nullptr; // null: the device's own
+        // Rows of logits that exist at once where all of a prompt's are wanted (prefill's each),
+        // at most chunk; 0: they are not.
+        int64_t scored_rows = 0;
     };
     // weights: flat, options.dtype, on the device; model, device and weights must outlive this.
     Session(const Model& model, Device& device, Tensor weights, Options options);
@@ -48,6 +52,10 @@ class Session {
     // multiples of `chunk` from its own beginning, whatever its neighbours are, so that they do not
     // change its result. Then logits(i) are those after the last token of texts[i].
     void prefill(int64_t first, std::span<const std::span<const int32_t>> texts);
+    // The same of one text; each(begin, rows) sees the logits after its tokens begin, begin + 1,
+    // ... as rows of [V], in order; Options::scored_rows at a time.
+    using EachLogits = std::function<void(int64_t begin, std::span<const float> rows)>;
+    void prefill(int64_t slot, std::span<const int32_t> text, const EachLogits& each);
     // Appends tokens[i] to the sequence of slot i. Then logits(i) are those after it.
     void decode(std::span<const int32_t> tokens);
 
@@ -66,7 +74,7 @@ class Session {
         Tensor ids, positions; // [rows] i32
         Tensor picked;         // [slots] i32: rows whose logits are wanted
         Tensor h, last;        // [rows,C], [slots,C]
-        Tensor logits;         // [slots,V] acc
+        Tensor logits;         // [max(slots, scored_rows),V] acc
         Buffers(Arena& arena, const Model& model, const Options& options);
     };
     // A part of one text that goes into one call.
@@ -77,10 +85,14 @@ class Session {
     static int64_t rows(const Options& options) { return std::max(options.chunk, options.slots); }
     void check_tokens(std::span<const int32_t> tokens, int64_t first_position) const;
     void run_pieces(std::span<const Piece> pieces, std::span<const std::span<const int32_t>> texts,
-                    int64_t first);
+                    int64_t first, const EachLogits* each);
+    void prefill(int64_t first, std::span<const std::span<const int32_t>> texts,
+                 const EachLogits* each);
     States slots_view(int64_t begin, int64_t end) const;
     Run make_run();
     void fetch_logits(Tensor h, std::span<const int64_t> to_rows);
+    void score_rows(Tensor h, int64_t begin, const EachLogits& each);
+    void download_logits(float* to, Tensor row);
 
     const Model& model_;
     Device& device_;
@@ -95,6 +107,7 @@ class Session {
     std::vector<int64_t> lengths_;                               // per slot
     std::vector<int32_t> ids_, positions_, cu_seqlens_, picked_; // host side of a call
     std::vector<float> logits_;                                  // [slots,V]
+    std::vector<float> scored_;                                  // [scored_rows,V]
     std::vector<double> wide_;                                   // [V], f64 runs only
 };
 
