@@ -51,7 +51,7 @@ class Engine {
         size_t queue = 1024;           // requests waiting for a slot, at most
         size_t prefix_cache_bytes = 0; // memory for states of beginnings of prompts; 0: none
     };
-    // session must outlive this and is the engine's alone meanwhile.
+    // session must outlive this; it and its device are the engine's alone meanwhile.
     Engine(Session& session, Options options);
     ~Engine(); // what is under way is cancelled
     Engine(const Engine&) = delete;

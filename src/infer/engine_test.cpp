@@ -111,18 +111,21 @@ struct Outcome {
 
 class EngineTest : public ::testing::Test {
   protected:
-    Session session(int64_t slots) {
+    Session session(int64_t slots, Device& device) {
         Session::Options options{DType::f32, slots, kChunk};
         options.scored_rows = 7;
-        return {bed.model, *bed.device, bed.weights, options};
+        return {bed.model, device, bed.weights, options};
     }
+    Session session(int64_t slots) { return session(slots, *bed.device); }
     std::vector<int32_t> alone(const EngineRequest& request, int64_t sequence = 0) {
-        Session one = session(1);
+        Session one = session(1, *other_device);
         GenerateRequest r = request.generate;
         r.id += static_cast<uint64_t>(sequence);
         return generate(one, {&r, 1})[0].tokens;
     }
     ModelBed bed{small_config(), DType::f32, cpu_kernels(), 2};
+    // The engine's thread is alone on the threads of its device.
+    std::unique_ptr<Device> other_device = make_cpu_device(2);
 };
 
 TEST_F(EngineTest, EveryRequestIsAsItIsAlone) {
@@ -267,7 +270,7 @@ TEST_F(EngineTest, EndsAsItWasAskedTo) {
 }
 
 TEST_F(EngineTest, LogProbabilities) {
-    Session s = session(3), plain = session(1);
+    Session s = session(3), plain = session(1, *other_device);
     Engine engine(s, {.prefix_cache_bytes = 1 << 20});
     EngineRequest request = request_of(random_tokens(75, 6), 4, 1);
     request.logprobs = request.prompt_logprobs = true;
