@@ -51,14 +51,13 @@ template <int kM>
 template <int kM>
 void dot_bf16_rows(float* out, int64_t ld_out, const bf16* a, int64_t lda, const bf16* b,
                    int64_t ldb, int64_t R, int64_t K) {
-    for (int64_t r = 0; r < R; ++r)
-        dot_bf16_row<kM>(out + r, ld_out, a, lda, b + r * ldb, K);
+    for (int64_t r = 0; r < R; ++r) dot_bf16_row<kM>(out + r, ld_out, a, lda, b + r * ldb, K);
 }
 
 inline void dot_bf16(float* out, int64_t ld_out, const bf16* a, int64_t lda, int64_t M,
                      const bf16* b, int64_t ldb, int64_t R, int64_t K) {
-    using Rows = void (*)(float*, int64_t, const bf16*, int64_t, const bf16*, int64_t, int64_t,
-                          int64_t);
+    using Rows =
+        void (*)(float*, int64_t, const bf16*, int64_t, const bf16*, int64_t, int64_t, int64_t);
     constexpr Rows kRows[] = {dot_bf16_rows<1>, dot_bf16_rows<2>, dot_bf16_rows<3>,
                               dot_bf16_rows<4>, dot_bf16_rows<5>, dot_bf16_rows<6>,
                               dot_bf16_rows<7>, dot_bf16_rows<8>};
