@@ -5,10 +5,12 @@ libraries.
     tools/fuzz_seeds.py PROGRAM CORPUS     makes CORPUS/fuzz_NAME/seed-* for each target
 """
 import gzip
+import io
 import json
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,24 @@ def zstd_frame(content):
     """Not compressed, but a frame all the same: one last, raw block of at most 255 bytes."""
     n = len(content)
     return b"\x28\xb5\x2f\xfd\x20" + bytes([n]) + (n << 3 | 1).to_bytes(3, "little") + content
+
+
+def torch_file():
+    """(what torch.save writes of a dict of one tensor, its pickle)"""
+    def text(s):
+        return b"X" + len(s).to_bytes(4, "little") + s.encode()
+
+    program = (b"\x80\x02ccollections\nOrderedDict\nq\x00)R(" + text("x") +
+               b"ctorch._utils\n_rebuild_tensor_v2\n((" + text("storage") +
+               b"ctorch\nFloatStorage\n" + text("0") + text("cpu") +
+               b"K\x06tQK\x00K\x02K\x03\x86K\x03K\x01\x86\x89h\x00)RtRu}" +
+               text("_metadata") + b"}sb.")
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w") as z:
+        z.writestr("m/data.pkl", program)
+        z.writestr("m/byteorder", "little")
+        z.writestr("m/data/0", np.arange(6, dtype=np.float32).tobytes())
+    return out.getvalue(), program
 
 
 def main():
@@ -72,6 +92,9 @@ def main():
     seed("tensor_files", "index", json.dumps(
         {"metadata": {"total_size": 12},
          "weight_map": {"x": "a.safetensors", "y": "a.safetensors"}}))
+    archive, program = torch_file()
+    seed("torch_file", "one", archive)
+    seed("pickle", "one", program)
     f32, i64 = np.float32, np.int64
     seed("safetensors", "small", save({"a": np.ones((2, 3), f32), "b": np.zeros(5, i64),
                                        "c": np.zeros((0, 4), np.float16)}, {"format": "pt"}))

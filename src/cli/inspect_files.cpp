@@ -67,8 +67,7 @@ void fill(InspectOptions& o, int64_t rows, int64_t length, const std::string& dt
 } // namespace
 
 void inspect_weights(Inspection& out, const fs::path& directory, const ModelConfig& config) {
-    if (!fs::exists(directory / "model.safetensors") &&
-        !fs::exists(directory / "model.safetensors.index.json")) {
+    if (!TensorFiles::present(directory)) {
         out.text += fmt::format("weights     none in {}\n", directory.string());
         out.json["weights"] = nullptr;
         return;

@@ -49,7 +49,7 @@ class Problems {
 bool same_tensor(const TensorFiles::Place& a, const TensorFiles::Place& b) {
     const auto x = a.file->bytes(*a.info), y = b.file->bytes(*b.info);
     return a.info->dtype == b.info->dtype && a.info->shape == b.info->shape &&
-           (x.empty() || std::memcmp(x.data(), y.data(), x.size()) == 0);
+           (x.empty() || x.data() == y.data() || std::memcmp(x.data(), y.data(), x.size()) == 0);
 }
 
 // Where every parameter lies, in table order.
@@ -102,8 +102,7 @@ std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTabl
                                      place.file->bytes(*place.info).data() + index * width, 1));
     fail("{}: tensor \"{}\" holds {} at {} (file offset {}), which is no finite {}",
          place.file->name(), place.info->name, value, shape_text(at),
-         place.file->header().data_offset + place.info->begin +
-             static_cast<uint64_t>(index * width),
+         place.file->data_offset() + place.info->begin + static_cast<uint64_t>(index * width),
          name_of(to));
 }
 

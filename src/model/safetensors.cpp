@@ -175,14 +175,22 @@ SafetensorsHeader parse_safetensors(std::span<const std::byte> file, const std::
     return header;
 }
 
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
-    : file_(path), name_(path.string()), header_(parse_safetensors(file_.bytes(), name_)) {
-    for (size_t i = 0; i < header_.tensors.size(); ++i) index_[header_.tensors[i].name] = i;
+const TensorInfo* TensorFile::find(const std::string& tensor) const {
+    const auto found = index_.find(tensor);
+    return found == index_.end() ? nullptr : &tensors()[found->second];
 }
 
-const TensorInfo* SafetensorsFile::find(const std::string& tensor) const {
-    const auto found = index_.find(tensor);
-    return found == index_.end() ? nullptr : &header_.tensors[found->second];
+std::span<const std::byte> TensorFile::bytes(const TensorInfo& tensor) const {
+    return file_.bytes().subspan(data_offset() + tensor.begin, tensor.end - tensor.begin);
+}
+
+void TensorFile::make_index() {
+    for (size_t i = 0; i < tensors().size(); ++i) index_[tensors()[i].name] = i;
+}
+
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& path)
+    : TensorFile(path), header_(parse_safetensors(file_.bytes(), name_)) {
+    make_index();
 }
 
 const TensorInfo& SafetensorsFile::at(const std::string& tensor) const {
@@ -192,10 +200,6 @@ const TensorInfo& SafetensorsFile::at(const std::string& tensor) const {
         if (names.size() < 8) names.push_back(t.name);
     fail("{}: has no tensor \"{}\"; it has {}{}", name_, tensor, fmt::join(names, ", "),
          header_.tensors.size() > names.size() ? ", ..." : "");
-}
-
-std::span<const std::byte> SafetensorsFile::bytes(const TensorInfo& tensor) const {
-    return file_.bytes().subspan(header_.data_offset + tensor.begin, tensor.end - tensor.begin);
 }
 
 std::vector<int64_t> SafetensorsFile::integers(const std::string& tensor) const {

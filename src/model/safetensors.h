@@ -7,30 +7,12 @@
 // offset.
 #pragma once
 
-#include "base/file.h"
-#include "tensor/dtype.h"
+#include "model/tensor_file.h"
 
-#include <cstddef>
-#include <filesystem>
 #include <map>
 #include <memory>
-#include <optional>
-#include <span>
-#include <string>
-#include <unordered_map>
-#include <vector>
 
 namespace tnl {
-
-struct TensorInfo {
-    std::string name;
-    std::string dtype; // as in the file: "F32", "BF16", "I64", "BOOL", ...
-    std::vector<int64_t> shape;
-    uint64_t begin = 0, end = 0; // bytes within the data
-    int64_t size() const;        // elements
-    std::string shape_string() const;
-    std::optional<DType> type() const; // absent for the formats that this project has no use for
-};
 
 std::string_view safetensors_name(DType dtype); // "F32"
 
@@ -43,25 +25,20 @@ struct SafetensorsHeader {
 // Checks and reads the header of a whole file in memory. `name` stands for the file in errors.
 SafetensorsHeader parse_safetensors(std::span<const std::byte> file, const std::string& name);
 
-// A mapped file.
-class SafetensorsFile {
+class SafetensorsFile : public TensorFile {
   public:
     explicit SafetensorsFile(const std::filesystem::path& path);
-    const std::string& name() const { return name_; }
     const SafetensorsHeader& header() const { return header_; }
-    const TensorInfo* find(const std::string& tensor) const; // null if absent
-    const TensorInfo& at(const std::string& tensor) const;   // throws with the names there are
-    std::span<const std::byte> bytes(const TensorInfo& tensor) const; // perhaps unaligned
+    const std::vector<TensorInfo>& tensors() const override { return header_.tensors; }
+    uint64_t data_offset() const override { return header_.data_offset; }
+    const TensorInfo& at(const std::string& tensor) const; // throws with the names there are
 
     // Whole tensors as numbers; throws where the dtype is of the other kind. BOOL reads as 0 and 1.
     std::vector<int64_t> integers(const std::string& tensor) const;
     std::vector<double> floats(const std::string& tensor) const;
 
   private:
-    MappedFile file_;
-    std::string name_;
     SafetensorsHeader header_;
-    std::unordered_map<std::string, size_t> index_;
 };
 
 // Writes a file in one pass: the header first, then the data of each tensor in the order of

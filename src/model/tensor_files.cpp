@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/json.h"
+#include "model/torch_file.h"
 
 #include <map>
 
@@ -11,37 +12,52 @@ namespace {
 
 constexpr const char* kSingle = "model.safetensors";
 constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr const char* kTorch = "pytorch_model.bin";
+constexpr const char* kTorchIndex = "pytorch_model.bin.index.json";
 
 } // namespace
+
+bool TensorFiles::present(const fs::path& directory) {
+    for (const char* name : {kIndex, kSingle, kTorchIndex, kTorch})
+        if (fs::exists(directory / name)) return true;
+    return false;
+}
 
 TensorFiles::TensorFiles(const fs::path& directory) {
     if (!fs::is_directory(directory))
         fail("{}: is no directory, wanted one with config.json and {}", directory.string(),
              kSingle);
-    if (fs::exists(directory / kIndex)) {
-        open_index(directory);
-    } else if (fs::exists(directory / kSingle)) {
-        files_.push_back(std::make_unique<SafetensorsFile>(directory / kSingle));
-        name_ = files_.back()->name();
-        for (const TensorInfo& t : files_.back()->header().tensors)
-            places_.push_back({files_.back().get(), &t});
-    } else if (fs::exists(directory / "pytorch_model.bin") ||
-               fs::exists(directory / "pytorch_model.bin.index.json")) {
-        fail("{}: has weights as pytorch_model.bin, wanted {}; save them again with "
-             "safe_serialization=True",
-             directory.string(), kSingle);
-    } else {
-        fail("{}: has neither {} nor {}", directory.string(), kSingle, kIndex);
+    for (const auto& [index, single] : {std::pair{kIndex, kSingle}, {kTorchIndex, kTorch}}) {
+        if (fs::exists(directory / index)) {
+            open_index(directory / index);
+        } else if (fs::exists(directory / single)) {
+            const TensorFile* file = open(directory / single);
+            name_ = file->name();
+            for (const TensorInfo& t : file->tensors()) places_.push_back({file, &t});
+        } else {
+            continue;
+        }
+        for (size_t i = 0; i < places_.size(); ++i) index_[places_[i].info->name] = i;
+        return;
     }
-    for (size_t i = 0; i < places_.size(); ++i) index_[places_[i].info->name] = i;
+    fail("{}: has neither {} nor {}, nor {}", directory.string(), kSingle, kIndex, kTorch);
 }
 
-void TensorFiles::open_index(const fs::path& directory) {
-    name_ = (directory / kIndex).string();
+const TensorFile* TensorFiles::open(const fs::path& file) {
+    if (file.extension() == ".bin")
+        files_.push_back(std::make_unique<TorchFile>(file));
+    else
+        files_.push_back(std::make_unique<SafetensorsFile>(file));
+    return files_.back().get();
+}
+
+void TensorFiles::open_index(const fs::path& index) {
+    name_ = index.string();
+    const fs::path directory = index.parent_path();
     const Json json = parse_json_file(name_);
     if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
         fail("{}: has no object \"weight_map\"", name_);
-    std::map<std::string, SafetensorsFile*> shards;
+    std::map<std::string, const TensorFile*> shards;
     for (const auto& [tensor, shard] : json["weight_map"].items()) {
         if (!shard.is_string())
             fail("{}: weight_map of \"{}\" is {}, wanted a file name", name_, tensor,
@@ -50,19 +66,18 @@ void TensorFiles::open_index(const fs::path& directory) {
         if (file.empty() || fs::path(file).filename() != file || file == "." || file == "..")
             fail("{}: weight_map of \"{}\" is \"{}\", wanted a file name in the same directory",
                  name_, tensor, file);
-        SafetensorsFile*& opened = shards[file];
+        const TensorFile*& opened = shards[file];
         if (!opened) {
             if (!fs::exists(directory / file))
                 fail("{}: shard {} is missing", name_, (directory / file).string());
-            files_.push_back(std::make_unique<SafetensorsFile>(directory / file));
-            opened = files_.back().get();
+            opened = open(directory / file);
         }
         const TensorInfo* info = opened->find(tensor);
         if (!info) fail("{}: tensor \"{}\" is not in {}", name_, tensor, opened->name());
         places_.push_back({opened, info});
     }
     for (const auto& [file, opened] : shards)
-        for (const TensorInfo& t : opened->header().tensors) {
+        for (const TensorInfo& t : opened->tensors()) {
             const auto mapped = json["weight_map"].find(t.name);
             if (mapped == json["weight_map"].end() || *mapped != file)
                 fail("{}: tensor \"{}\" of {} is not mapped to that file", name_, t.name, file);

@@ -1,4 +1,5 @@
-// The tensors of a directory: model.safetensors, or shards named by model.safetensors.index.json.
+// The tensors of a directory: model.safetensors or pytorch_model.bin, or shards of either that
+// model.safetensors.index.json or pytorch_model.bin.index.json names. Safetensors come first.
 #pragma once
 
 #include "model/safetensors.h"
@@ -13,11 +14,13 @@ namespace tnl {
 class TensorFiles {
   public:
     struct Place {
-        const SafetensorsFile* file = nullptr;
+        const TensorFile* file = nullptr;
         const TensorInfo* info = nullptr;
         explicit operator bool() const { return info != nullptr; }
     };
-    // Throws where neither file is there, where a shard is missing, or where index and shards
+    // Whether there is anything to open.
+    static bool present(const std::filesystem::path& directory);
+    // Throws where none of the files is there, where a shard is missing, or where index and shards
     // disagree about which tensor is where.
     explicit TensorFiles(const std::filesystem::path& directory);
 
@@ -26,9 +29,10 @@ class TensorFiles {
     const std::string& name() const { return name_; } // the file, or the index, for errors
 
   private:
-    void open_index(const std::filesystem::path& directory);
+    void open_index(const std::filesystem::path& index);
+    const TensorFile* open(const std::filesystem::path& file);
     std::string name_;
-    std::vector<std::unique_ptr<SafetensorsFile>> files_;
+    std::vector<std::unique_ptr<TensorFile>> files_;
     std::vector<Place> places_;
     std::unordered_map<std::string, size_t> index_;
 };
