@@ -10,9 +10,10 @@ using namespace lightning_cpu;
 // Sequences up to this long are walked token by token in the forward: packing would cost more.
 constexpr int64_t kSteps = 4;
 
-// Short sequences, token by token: the state is read and written once for each.
+// Short sequences, token by token: the state is read and written once for each. Returns whether all
+// are.
 template <class T>
-void forward_steps(const LightningLoops& loops, Stream& stream, const LightningShape& shape,
+bool forward_steps(const LightningLoops& loops, Stream& stream, const LightningShape& shape,
                    const LightningForward& call) {
     struct Item {
         SequenceRange range;
@@ -24,8 +25,11 @@ void forward_steps(const LightningLoops& loops, Stream& stream, const LightningS
         if (range.length <= kSteps)
             items.push_back({range, state_of_sequence(call.slots, i) * shape.H});
     }
-    if (items.empty()) return;
-    const std::vector<LightningDecay> decays = decays_of(call.slopes);
+    const bool all = static_cast<int64_t>(items.size()) == shape.sequences;
+    if (items.empty()) return all;
+    std::vector<StateDecay> decays;
+    for (int64_t h = 0; h < shape.H; ++h)
+        decays.push_back(state_decay(static_cast<double>(call.slopes.as<float>()[h]), 1));
     const auto walk = [&](const Item& item, int64_t head) {
         const int64_t at = (item.state + head) * shape.D * shape.E;
         const bool kept = item.state >= 0;
@@ -50,8 +54,8 @@ void forward_steps(const LightningLoops& loops, Stream& stream, const LightningS
                                 .K = shape.D,
                                 .N = shape.E,
                                 .stride = shape.E,
-                                .keep = decays[static_cast<size_t>(head)].keep[1],
-                                .change = decays[static_cast<size_t>(head)].change[1],
+                                .keep = decays[static_cast<size_t>(head)].keep,
+                                .change = decays[static_cast<size_t>(head)].change,
                                 .scale = call.scale,
                                 .state_in = in,
                                 .state_out = out,
@@ -63,12 +67,13 @@ void forward_steps(const LightningLoops& loops, Stream& stream, const LightningS
     const auto n = static_cast<int64_t>(items.size()) * shape.H;
     for_items(stream, n,
               [&](int64_t i) { walk(items[static_cast<size_t>(i / shape.H)], i % shape.H); });
+    return all;
 }
 
 template <class T>
 void forward(const LightningLoops& loops, Stream& stream, const LightningShape& shape,
              const LightningForward& call) {
-    forward_steps<T>(loops, stream, shape, call);
+    if (forward_steps<T>(loops, stream, shape, call)) return;
     Scans<T> scans(loops, stream, shape, call.slopes, call.cu_seqlens);
     scans.add({.x = call.q,
                .y = call.k,

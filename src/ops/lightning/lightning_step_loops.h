@@ -20,8 +20,8 @@ step_columns(float* o, const float* in, float* out, int64_t stride, const float*
             auto s = k[d] * V::load(v + u * V::kLanes);
             if (kRead) {
                 const auto old = V::load(in + d * stride + u * V::kLanes);
+                s += change * old; // the small ones first: alone, they would be lost in the state
                 s += keep * old;
-                s += change * old;
             }
             if (kWrite) put(out + d * stride + u * V::kLanes, s);
             sums[u] += q[d] * s;
@@ -46,7 +46,7 @@ void step_state(float* o, const float* in, float* out, int64_t stride, const flo
         float sum = 0;
         for (int64_t d = 0; d < K; ++d) {
             float s = k[d] * v[n];
-            if (kRead) s = s + keep * in[d * stride + n] + change * in[d * stride + n];
+            if (kRead) s = (s + change * in[d * stride + n]) + keep * in[d * stride + n];
             if (kWrite) out[d * stride + n] = s;
             sum += q[d] * s;
         }

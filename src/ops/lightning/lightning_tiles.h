@@ -156,7 +156,8 @@ template <class A, int kRows>
         for (int j = 0; j < 2; ++j) {
             float* s = state + i * A::kPanel + j * A::kLanes;
             const auto old = A::V::load(s);
-            c[i][j] += keep * old + change * old;
+            c[i][j] += change * old; // the small ones first: rounded once
+            c[i][j] += keep * old;
             put(s, c[i][j]);
         }
     A::template put_state<kRows>(operand, c);

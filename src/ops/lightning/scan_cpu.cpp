@@ -36,12 +36,17 @@ LightningDecay lightning_decay(double slope) {
         decay.power[n] = static_cast<float>(power(n));
     for (int64_t n = 0; n < kLightningChunk; ++n) decay.mask[kLightningChunk - n] = decay.power[n];
     for (int64_t m = 1; m <= kLightningChunk; ++m) {
-        const bool near_one = power(m) > 0.5;
-        decay.keep[m] = near_one ? 1 : 0;
-        decay.change[m] = near_one ? static_cast<float>(std::expm1(-slope * static_cast<double>(m)))
-                                   : decay.power[m];
+        const StateDecay state = state_decay(slope, m);
+        decay.keep[m] = state.keep;
+        decay.change[m] = state.change;
     }
     return decay;
+}
+
+StateDecay state_decay(double slope, int64_t m) {
+    const double x = -slope * static_cast<double>(m), power = std::exp(x);
+    if (power <= 0.5) return {0, static_cast<float>(power)};
+    return {1, static_cast<float>(std::expm1(x))};
 }
 
 double state_work(int64_t K, int64_t N) { return static_cast<double>(K) * static_cast<double>(N); }

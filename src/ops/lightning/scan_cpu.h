@@ -27,4 +27,10 @@ double state_work(int64_t K, int64_t N);
 
 LightningDecay lightning_decay(double slope);
 
+// The decay of m tokens, lambda^m = keep + change, as in LightningDecay.
+struct StateDecay {
+    float keep, change;
+};
+StateDecay state_decay(double slope, int64_t m);
+
 } // namespace tnl
