@@ -3,6 +3,7 @@
 #include "cli/commands.h"
 #include "infer/generator.h"
 #include "infer/loaded_model.h"
+#include "infer/snapshot.h"
 #include "infer/stream_text.h"
 
 #include "base/file.h"
@@ -21,6 +22,7 @@ namespace {
 
 struct GenerateOptions {
     std::string model, device = "auto", dtype = "auto";
+    std::string load_state, save_state;
     std::vector<std::string> prompts, prompt_files, stops;
     std::optional<int64_t> max_new_tokens, top_k;
     std::optional<double> temperature, top_p, min_p, repetition_penalty;
@@ -169,8 +171,25 @@ void print_results(const GenerateOptions& o, const std::vector<std::string>& pro
     fmt::print("{}\n", out.dump());
 }
 
+// Writes what the session's one sequence has seen: all of `tokens`, of which the newest may be yet
+// to be read.
+void save_state(const GenerateOptions& o, Session& session, const GenerateRequest& request,
+                const std::vector<int32_t>& made) {
+    std::vector<int32_t> tokens = request.before;
+    tokens.insert(tokens.end(), request.prompt.begin(), request.prompt.end());
+    tokens.insert(tokens.end(), made.begin(), made.end());
+    while (session.length(0) < std::ssize(tokens))
+        session.decode({&tokens[static_cast<size_t>(session.length(0))], 1});
+    save_snapshot(o.save_state, session, 0, tokens);
+    if (!o.quiet) fmt::print(stderr, "[state after {} tokens: {}]\n", tokens.size(), o.save_state);
+}
+
 int run_generate(const GenerateOptions& o) {
     const std::vector<std::string> prompts = all_prompts(o);
+    if ((!o.load_state.empty() || !o.save_state.empty()) && (prompts.size() != 1 || o.samples != 1))
+        throw UsageError(fmt::format("--load-state and --save-state are of one sequence, not of {} "
+                                     "prompts with {} continuations each",
+                                     prompts.size(), o.samples));
     const StopFilter check(o.stops); // before a model is loaded
     const LoadedModel loaded(o.model, o.device, o.threads, o.dtype);
     const GenerationConfig config = load_generation_config(o.model);
@@ -179,21 +198,29 @@ int run_generate(const GenerateOptions& o) {
     request.end_tokens = end_tokens_of(o, config, loaded);
     request.max_new_tokens = o.max_new_tokens.value_or(config.max_new_tokens.value_or(256));
 
+    const int64_t sequences = std::ssize(prompts) * o.samples;
+    Session session(loaded.model, *loaded.device, loaded.weights,
+                    {loaded.dtype, std::min(o.batch, sequences), o.chunk});
+    if (!o.load_state.empty()) {
+        request.before = load_snapshot(o.load_state, session, 0);
+        request.restore = [&](int64_t slot) { load_snapshot(o.load_state, session, slot); };
+    }
     std::vector<GenerateRequest> requests;
     for (const std::string& prompt : prompts) {
-        request.prompt = loaded.encode(prompt);
+        // What continues a text has no beginning of its own.
+        request.prompt =
+            request.before.empty() ? loaded.encode(prompt) : loaded.tokenizer.encode(prompt);
         for (int64_t i = 0; i < o.samples; ++i) {
             request.id = requests.size();
             requests.push_back(request);
         }
     }
-    Session session(loaded.model, *loaded.device, loaded.weights,
-                    {loaded.dtype, std::min<int64_t>(o.batch, std::ssize(requests)), o.chunk});
     Texts texts(loaded, prompts, o);
     GenerateTimes times;
     const auto results = generate(
         session, requests, [&](size_t i, int32_t token) { return texts.push(i, token); }, &times);
     texts.finish();
+    if (!o.save_state.empty()) save_state(o, session, requests[0], results[0].tokens);
     if (!texts.streaming()) print_results(o, prompts, texts, results, times);
     if (!o.quiet)
         fmt::print(stderr,
@@ -247,6 +274,12 @@ void add_generate_command(CLI::App& app) {
     command->add_flag("--json", o->json, "Print one JSON object: results and timings");
     command->add_flag("--echo", o->echo, "Show the prompt before the text");
     command->add_flag("--quiet", o->quiet, "No line of statistics on stderr");
+    command->add_option("--load-state", o->load_state,
+                        "File of --save-state: the prompt continues the text that it has read");
+    command->add_option(
+        "--save-state", o->save_state,
+        "File for the state after prompt and output: what was read need not be read "
+        "again");
     command->add_option("--batch", o->batch, "Sequences decoded together")
         ->check(CLI::PositiveNumber);
     command->add_option("--chunk", o->chunk, "Prompt tokens of one call")

@@ -39,6 +39,7 @@ void Engine::Loop::check(const EngineRequest& request) const {
         if (!ok) throw UsageError(fmt::format("{} is {}, wanted {}", field, value, range));
     };
     g.sampler.validate();
+    wanted(!g.restore, "restore", 1, "none: the engine's cache begins prompts");
     wanted(!g.prompt.empty(), "the prompt's length", 0, "at least one token");
     for (const int32_t token : g.prompt)
         wanted(token >= 0 && token < config.vocab_size, "a token of the prompt", token,

@@ -50,6 +50,7 @@ class Generation {
             const GenerateRequest& r = requests_[next_];
             if (r.max_new_tokens > 0) {
                 Active a{next_, SeenTokens(session_.model().config().vocab_size)};
+                for (const int32_t token : r.before) a.seen.add(token);
                 for (const int32_t token : r.prompt) a.seen.add(token);
                 active_.push_back(std::move(a));
                 prompts.emplace_back(r.prompt);
@@ -59,6 +60,9 @@ class Generation {
         }
         if (prompts.empty()) return;
         session_.reset(first, static_cast<int64_t>(prompts.size()));
+        for (size_t i = static_cast<size_t>(first); i < active_.size(); ++i)
+            if (const auto& restore = requests_[active_[i].request].restore)
+                restore(static_cast<int64_t>(i));
         session_.prefill(first, prompts);
         times_.prefill_seconds += seconds_since(start);
         choose(static_cast<size_t>(first));
@@ -82,9 +86,10 @@ class Generation {
             for (int64_t i = begin; i < end; ++i) {
                 Active& a = active_[first + static_cast<size_t>(i)];
                 const GenerateRequest& r = requests_[a.request];
-                const uint64_t position = r.prompt.size() + done_[a.request].tokens.size();
-                a.token =
-                    sample_token(session_.logits(i), r.sampler, a.seen.list(), r.id, position);
+                const uint64_t position =
+                    r.before.size() + r.prompt.size() + done_[a.request].tokens.size();
+                a.token = sample_token(session_.logits(i), r.sampler, a.seen.list(), r.id, position,
+                                       a.seen.made());
             }
         });
         for (size_t i = first; i < active_.size(); ++i) accept(active_[i]);
@@ -101,7 +106,7 @@ class Generation {
             return;
         }
         out.tokens.push_back(a.token);
-        a.seen.add(a.token);
+        a.seen.add_made(a.token);
         if (on_token_ && !on_token_(a.request, a.token)) {
             out.finish = Finish::stopped;
             a.finished = true;

@@ -11,6 +11,10 @@
 namespace tnl {
 
 struct GenerateRequest {
+    // Gives a slot, empty until then, the state that the prompt goes on from, which has seen
+    // `before`. Absent: the prompt begins the sequence.
+    std::function<void(int64_t slot)> restore{};
+    std::vector<int32_t> before{};
     std::vector<int32_t> prompt; // at least one token
     int64_t max_new_tokens = 128;
     std::vector<int32_t> end_tokens; // end the text; not part of it

@@ -64,6 +64,7 @@ class Session {
 
     const Model& model() const { return model_; }
     Device& device() const { return device_; }
+    Tensor weights() const { return weights_; }
     const Options& options() const { return options_; }
     const States& states() const { return states_; } // [slots,H,D,E] of every layer
     Memory memory() const { return memory_; }
