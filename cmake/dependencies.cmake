@@ -26,6 +26,7 @@ if(NOT TNL_OPERATOR_ONLY)
   set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY}
     INTERFACE_INCLUDE_DIRECTORIES ${DNNL_INCLUDE})
   find_package(OpenMP REQUIRED)
+  find_path(BOOST_INCLUDE boost/beast.hpp REQUIRED) # Beast and Asio: headers only
   pkg_check_modules(OPENBLAS REQUIRED IMPORTED_TARGET openblas)
 endif()
 if(TNL_CUDA)

@@ -20,7 +20,8 @@ LAYERS = {
     "data": ["text"],
     "infer": ["model", "ops", "tensor", "text"],
     "train": ["model", "ops", "tensor", "data", "text"],
-    "cli": ["train", "infer", "model", "ops", "tensor", "data", "text"],
+    "serve": ["infer", "model", "ops", "tensor", "text"],
+    "cli": ["serve", "train", "infer", "model", "ops", "tensor", "data", "text"],
 }
 # Helpers of tests: any test may include them; they may include anything below model.
 TESTING = "testing"

@@ -14,6 +14,7 @@ namespace tnl {
 [[gnu::weak]] void add_verify_command(CLI::App& app);
 [[gnu::weak]] void add_inspect_command(CLI::App& app);
 [[gnu::weak]] void add_plot_command(CLI::App& app);
+[[gnu::weak]] void add_serve_command(CLI::App& app);
 [[gnu::weak]] void add_bench_command(CLI::App& app);
 [[gnu::weak]] void add_completion_command(CLI::App& app);
 
