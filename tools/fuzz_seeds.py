@@ -89,6 +89,15 @@ def main():
         seed("run_config", "toml",
              b"\x00preset = 'tiny'\n[train]\nsteps = 10\nrows = 2\n[guard]\naction = \"skip\"\n")
         seed("run_config", "set", b"\x02model.linear_use_lrpe_list=[1,0]")
+    sampling = {"temperature": 0.5, "top_p": 0.9, "top_k": 4, "min_p": 0.1, "seed": 1, "n": 2,
+                "logit_bias": {"3": -1}, "stop": ["a", "b"], "max_tokens": 5, "stream": True,
+                "stream_options": {"include_usage": True}, "presence_penalty": 1}
+    seed("api_request", "text", json.dumps(
+        {"prompt": ["a", "b"], "echo": True, "logprobs": 2, "best_of": 2, **sampling}))
+    seed("api_request", "ids", json.dumps({"model": "m", "prompt": [[1, 2], [3]]}))
+    seed("api_request", "chat", json.dumps(
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a"}]}],
+         "logprobs": True, "top_logprobs": 2, "response_format": {"type": "text"}, **sampling}))
     seed("tensor_files", "index", json.dumps(
         {"metadata": {"total_size": 12},
          "weight_map": {"x": "a.safetensors", "y": "a.safetensors"}}))
