@@ -7,7 +7,6 @@
 namespace tnl {
 namespace {
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr size_t kMostStops = 16;
 constexpr int64_t kMostTop = 20;
 
