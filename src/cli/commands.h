@@ -13,6 +13,8 @@ namespace tnl {
 [[gnu::weak]] void add_tokenize_command(CLI::App& app);
 [[gnu::weak]] void add_verify_command(CLI::App& app);
 [[gnu::weak]] void add_inspect_command(CLI::App& app);
+[[gnu::weak]] void add_import_command(CLI::App& app);
+[[gnu::weak]] void add_export_command(CLI::App& app);
 [[gnu::weak]] void add_plot_command(CLI::App& app);
 [[gnu::weak]] void add_serve_command(CLI::App& app);
 [[gnu::weak]] void add_bench_command(CLI::App& app);

@@ -3,7 +3,6 @@
 #include "base/atomic_directory.h"
 #include "base/json.h"
 #include "model/convert.h"
-#include "model/tensor_files.h"
 
 #include <fmt/ranges.h>
 
@@ -106,9 +105,10 @@ std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTabl
          name_of(to));
 }
 
-// Elements [begin, end) of a tensor into `out`.
-void read_range(const TensorFiles::Place& place, int64_t begin, int64_t end, DType to, void* out,
-                ThreadPool& threads) {
+} // namespace
+
+void read_elements(const TensorFiles::Place& place, int64_t begin, int64_t end, DType to, void* out,
+                   ThreadPool& threads) {
     const DType from = *place.info->type();
     const std::byte* in = place.file->bytes(*place.info).data();
     std::atomic<int64_t> bad = std::numeric_limits<int64_t>::max();
@@ -122,8 +122,6 @@ void read_range(const TensorFiles::Place& place, int64_t begin, int64_t end, DTy
     });
     if (bad != std::numeric_limits<int64_t>::max()) fail_not_finite(place, bad, to);
 }
-
-} // namespace
 
 ModelConfig load_model_config(const fs::path& directory) {
     if (!fs::is_directory(directory))
@@ -151,8 +149,8 @@ void load_weights(const fs::path& directory, const ParamTable& table, Tensor fla
     for (size_t i = 0; i < places.size(); ++i) {
         const Param& p = table.all()[i];
         zero_to(p.offset);
-        read_range(places[i], 0, p.size, flat.dtype, base + p.offset * size_of(flat.dtype),
-                   threads);
+        read_elements(places[i], 0, p.size, flat.dtype, base + p.offset * size_of(flat.dtype),
+                      threads);
         filled = p.offset + p.size;
     }
     zero_to(table.flat_size());
@@ -177,7 +175,7 @@ OwnedTensor load_weights_to_device(const fs::path& directory, const Model& model
         const Param& p = table.all()[i];
         for (int64_t begin = 0; begin < p.size; begin += kStage) {
             const int64_t end = std::min(p.size, begin + kStage);
-            read_range(places[i], begin, end, dtype, stage.get(), threads);
+            read_elements(places[i], begin, end, dtype, stage.get(), threads);
             device.upload(static_cast<std::byte*>(flat.data) + (p.offset + begin) * width,
                           stage.get(), static_cast<size_t>((end - begin) * width));
             device.synchronize(); // before the stage is used again
@@ -216,7 +214,8 @@ void write_param(SafetensorsWriter& writer, const Param& p, const Tensor& flat, 
     }
 }
 
-// The released generation_config.json, without its sampling choices.
+} // namespace
+
 std::string generation_config_json(const ModelConfig& config) {
     Json json;
     json["_from_model_config"] = true;
@@ -226,8 +225,6 @@ std::string generation_config_json(const ModelConfig& config) {
         if (id >= 0) json[field] = id;
     return json.dump(2) + "\n";
 }
-
-} // namespace
 
 void write_model(const fs::path& directory, const Model& model, Tensor flat, Device& device,
                  const SaveOptions& options) {

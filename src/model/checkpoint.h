@@ -3,13 +3,12 @@
 #pragma once
 
 #include "model/model.h"
+#include "model/tensor_files.h"
 
 #include <filesystem>
 #include <optional>
 
 namespace tnl {
-
-class TensorFiles;
 
 ModelConfig load_model_config(const std::filesystem::path& directory); // its config.json
 
@@ -24,6 +23,11 @@ void load_weights(const std::filesystem::path& directory, const ParamTable& tabl
 // The first half of that: throws where names, shapes or dtypes are wrong. Values are not read.
 void check_weights(const TensorFiles& files, const ParamTable& table);
 
+// Elements [begin, end) of a floating-point tensor into `out`. Throws naming file, index and value
+// where one of them is no finite number of `to`.
+void read_elements(const TensorFiles::Place& place, int64_t begin, int64_t end, DType to, void* out,
+                   ThreadPool& threads);
+
 // The same as load_weights into new memory of a device.
 OwnedTensor load_weights_to_device(const std::filesystem::path& directory, const Model& model,
                                    Device& device, DType dtype);
@@ -33,6 +37,9 @@ struct SaveOptions {
     uint64_t max_shard_bytes = uint64_t{5} << 30;
     std::optional<std::filesystem::path> tokenizer; // a file, copied as tokenizer.model
 };
+
+// The released generation_config.json, without its sampling choices.
+std::string generation_config_json(const ModelConfig& config);
 
 // Writes the files of a model into an existing directory. flat [flat_size]: memory of `device`,
 // f64, f32 or bf16. For a directory that holds more than a model (a training checkpoint), inside an

@@ -175,6 +175,13 @@ SafetensorsHeader parse_safetensors(std::span<const std::byte> file, const std::
     return header;
 }
 
+TensorFile::TensorFile(const std::filesystem::path& path) : file_(path), name_(path.string()) {
+    if (file_.view().starts_with("version https://git-lfs"))
+        fail(
+            "{}: is a pointer of Git LFS, not the file it points to; fetch that with: git lfs pull",
+            name_);
+}
+
 const TensorInfo* TensorFile::find(const std::string& tensor) const {
     const auto found = index_.find(tensor);
     return found == index_.end() ? nullptr : &tensors()[found->second];

@@ -38,7 +38,7 @@ class TensorFile {
     std::span<const std::byte> bytes(const TensorInfo& tensor) const;
 
   protected:
-    explicit TensorFile(const std::filesystem::path& path) : file_(path), name_(path.string()) {}
+    explicit TensorFile(const std::filesystem::path& path);
     void make_index(); // of tensors(), once they are known
 
     MappedFile file_;
