@@ -101,9 +101,9 @@ def main():
     seed("tensor_files", "index", json.dumps(
         {"metadata": {"total_size": 12},
          "weight_map": {"x": "a.safetensors", "y": "a.safetensors"}}))
-    archive, program = torch_file()
+    archive, described = torch_file()
     seed("torch_file", "one", archive)
-    seed("pickle", "one", program)
+    seed("pickle", "one", described)
     f32, i64 = np.float32, np.int64
     seed("safetensors", "small", save({"a": np.ones((2, 3), f32), "b": np.zeros(5, i64),
                                        "c": np.zeros((0, 4), np.float16)}, {"format": "pt"}))
