@@ -81,8 +81,9 @@ INSTANTIATE_TEST_SUITE_P(Variants, SessionOfVariant, ::testing::Values(false, tr
 // Prefill, decode and the training forward are one function.
 TEST_P(SessionOfVariant, PrefillAndDecodeAreTheTrainingForward) {
     for (const DType dtype : {DType::f64, DType::f32}) {
-        // f64 logits are read as f32: half a unit in the last place.
-        const double tolerance = dtype == DType::f64 ? 6e-8 : 2e-6;
+        // f64 logits are read as f32: half a unit in the last place. In f32 two orders of the same
+        // sums, of three layers, are compared: some tens of units.
+        const double tolerance = dtype == DType::f64 ? 6e-8 : 4e-6;
         ModelBed b = bed(dtype);
         const auto tokens = random_tokens(150, 1);
         HostBatch batch = as_batch(tokens);
