@@ -15,7 +15,6 @@
 #include <cstdio>
 #include <iostream>
 #include <iterator>
-#include <limits>
 
 namespace tnl {
 namespace {
@@ -62,32 +61,15 @@ std::vector<std::string> all_prompts(const GenerateOptions& o) {
 
 SamplerOptions sampler_of(const GenerateOptions& o, const GenerationConfig& config,
                           const LoadedModel& loaded) {
-    SamplerOptions s;
-    auto choose = [](auto& field, const auto& given, const auto& configured) {
-        if (given)
-            field = *given;
-        else if (configured)
-            field = *configured;
-    };
-    choose(s.temperature, o.temperature, config.temperature);
-    choose(s.top_k, o.top_k, config.top_k);
-    choose(s.top_p, o.top_p, config.top_p);
-    choose(s.min_p, o.min_p, config.min_p);
-    choose(s.repetition_penalty, o.repetition_penalty, config.repetition_penalty);
+    SamplerOptions s = default_sampler(config, loaded);
+    s.temperature = o.temperature.value_or(s.temperature);
+    s.top_k = o.top_k.value_or(s.top_k);
+    s.top_p = o.top_p.value_or(s.top_p);
+    s.min_p = o.min_p.value_or(s.min_p);
+    s.repetition_penalty = o.repetition_penalty.value_or(s.repetition_penalty);
     s.seed = o.seed;
-    // Rows of the embedding beyond the tokenizer's vocabulary stand for no text.
-    for (int64_t id = loaded.tokenizer.vocab_size(); id < loaded.model.config().vocab_size; ++id)
-        s.logit_bias.emplace_back(static_cast<int32_t>(id),
-                                  -std::numeric_limits<float>::infinity());
     s.validate();
     return s;
-}
-
-std::vector<int32_t> end_tokens_of(const GenerateOptions& o, const GenerationConfig& config,
-                                   const LoadedModel& loaded) {
-    if (o.ignore_end) return {};
-    if (!config.end_tokens.empty()) return config.end_tokens;
-    return {static_cast<int32_t>(loaded.model.config().eos_token_id)};
 }
 
 void show(const std::string& text) {
@@ -195,7 +177,7 @@ int run_generate(const GenerateOptions& o) {
     const GenerationConfig config = load_generation_config(o.model);
     GenerateRequest request;
     request.sampler = sampler_of(o, config, loaded);
-    request.end_tokens = end_tokens_of(o, config, loaded);
+    if (!o.ignore_end) request.end_tokens = end_tokens_of(config, loaded);
     request.max_new_tokens = o.max_new_tokens.value_or(config.max_new_tokens.value_or(256));
 
     const int64_t sequences = std::ssize(prompts) * o.samples;

@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 
 #include <cstdlib>
-#include <limits>
 
 namespace tnl {
 namespace {
@@ -18,21 +17,6 @@ struct ServeOptions {
     int threads = 0;
     Server::Options server;
 };
-
-SamplerOptions default_sampler(const GenerationConfig& config, const LoadedModel& loaded) {
-    SamplerOptions s;
-    s.temperature = config.temperature.value_or(1);
-    s.top_k = config.top_k.value_or(0);
-    s.top_p = config.top_p.value_or(1);
-    s.min_p = config.min_p.value_or(0);
-    s.repetition_penalty = config.repetition_penalty.value_or(1);
-    // Rows of the embedding beyond the tokenizer's vocabulary stand for no text.
-    for (int64_t id = loaded.tokenizer.vocab_size(); id < loaded.model.config().vocab_size; ++id)
-        s.logit_bias.emplace_back(static_cast<int32_t>(id),
-                                  -std::numeric_limits<float>::infinity());
-    s.validate();
-    return s;
-}
 
 std::string name_of_model(const ServeOptions& o) {
     if (!o.served_name.empty()) return o.served_name;
@@ -71,15 +55,14 @@ int run_serve(ServeOptions o) {
     served.limits.vocab = loaded.tokenizer.vocab_size();
     served.limits.slots = o.slots;
     served.limits.sampler = default_sampler(config, loaded);
+    served.limits.sampler.validate();
     served.limits.chat_max_tokens = config.max_new_tokens.value_or(512);
     served.chat = chat;
-    served.end_tokens = config.end_tokens;
+    served.end_tokens = end_tokens_of(config, loaded);
     served.state_bytes = session.memory().states / static_cast<size_t>(o.slots);
     const auto now = std::chrono::system_clock::now().time_since_epoch();
     served.created = std::chrono::duration_cast<std::chrono::seconds>(now).count();
     served.api_key = api_key_of(o);
-    if (served.end_tokens.empty())
-        served.end_tokens = {static_cast<int32_t>(loaded.model.config().eos_token_id)};
     o.server.http.body = static_cast<size_t>(o.max_body) << 20;
     o.server.http.timeout = std::chrono::milliseconds(static_cast<int64_t>(o.timeout * 1000));
     allow_many_files();

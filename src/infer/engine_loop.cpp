@@ -189,7 +189,11 @@ void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
     const size_t first = running_.size();
     std::vector<int64_t> rows; // of the session's logits, by sequence
     // Every job's own slot first, as prefill left them; copies of them after all.
-    std::vector<std::pair<JobPtr, int64_t>> copies;
+    struct Copy {
+        JobPtr job;
+        int64_t index, row;
+    };
+    std::vector<Copy> copies;
     const auto add = [&](const JobPtr& job, int64_t index, int64_t row) {
         Sequence s{job, index, SeenTokens(session_.model().config().vocab_size)};
         for (const int32_t token : job->prompt()) s.seen.add(token);
@@ -204,12 +208,12 @@ void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
             });
         add(job, 0, static_cast<int64_t>(i));
         for (int64_t index = 1; index < job->request.sequences; ++index)
-            copies.emplace_back(job, static_cast<int64_t>(i));
+            copies.push_back({job, index, static_cast<int64_t>(i)});
     }
-    std::map<Ticket, int64_t> index;
-    for (const auto& [job, row] : copies) {
-        session_.move(static_cast<int64_t>(running_.size()), static_cast<int64_t>(first) + row);
-        add(job, ++index[job->ticket], row);
+    for (const Copy& copy : copies) {
+        session_.move(static_cast<int64_t>(running_.size()),
+                      static_cast<int64_t>(first) + copy.row);
+        add(copy.job, copy.index, copy.row);
     }
     choose(first, [&](size_t i) { return rows[i - first]; });
 }

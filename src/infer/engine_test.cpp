@@ -3,6 +3,7 @@
 #include "infer/engine.h"
 #include "infer/logprob.h"
 
+#include "infer/testbed.h"
 #include "model/testbed.h"
 
 #include <gmock/gmock.h>
@@ -20,27 +21,10 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::ModelBed;
+using testing::random_tokens;
+using testing::small_config;
 
-constexpr int64_t kChunk = 32, kVocabulary = 61;
-
-ModelConfig small_config() {
-    ModelConfig c;
-    c.vocab_size = kVocabulary;
-    c.decoder_embed_dim = c.hidden_dim = 32;
-    c.decoder_layers = 2;
-    c.decoder_attention_heads = 2;
-    c.glu_dim = 48;
-    c.init_std = 0.2;
-    return c;
-}
-
-std::vector<int32_t> random_tokens(int64_t n, uint64_t seed) {
-    std::vector<int32_t> out;
-    for (int64_t i = 0; i < n; ++i)
-        out.push_back(
-            static_cast<int32_t>(Philox{seed, 8}.below(static_cast<uint64_t>(i), kVocabulary)));
-    return out;
-}
+constexpr int64_t kChunk = 32, kVocabulary = testing::kSmallVocabulary;
 
 EngineRequest request_of(std::vector<int32_t> prompt, int64_t new_tokens, uint64_t id) {
     EngineRequest r;

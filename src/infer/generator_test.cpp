@@ -1,5 +1,6 @@
 #include "infer/generator.h"
 
+#include "infer/testbed.h"
 #include "model/testbed.h"
 
 #include <gmock/gmock.h>
@@ -12,24 +13,8 @@ namespace tnl {
 namespace {
 
 using testing::ModelBed;
-
-ModelConfig small_config() {
-    ModelConfig c;
-    c.vocab_size = 61;
-    c.decoder_embed_dim = c.hidden_dim = 32;
-    c.decoder_layers = 2;
-    c.decoder_attention_heads = 2;
-    c.glu_dim = 48;
-    c.init_std = 0.2;
-    return c;
-}
-
-std::vector<int32_t> random_tokens(int64_t n, uint64_t seed) {
-    std::vector<int32_t> out;
-    for (int64_t i = 0; i < n; ++i)
-        out.push_back(static_cast<int32_t>(Philox{seed, 8}.below(static_cast<uint64_t>(i), 61)));
-    return out;
-}
+using testing::random_tokens;
+using testing::small_config;
 
 std::vector<GenerateRequest> ragged_requests(const SamplerOptions& sampler) {
     std::vector<GenerateRequest> out;

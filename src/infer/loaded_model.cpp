@@ -2,6 +2,8 @@
 
 #include "base/json.h"
 
+#include <limits>
+
 namespace tnl {
 namespace {
 
@@ -75,6 +77,24 @@ GenerationConfig load_generation_config(const std::filesystem::path& directory) 
         }
     }
     return out;
+}
+
+SamplerOptions default_sampler(const GenerationConfig& config, const LoadedModel& loaded) {
+    SamplerOptions s;
+    s.temperature = config.temperature.value_or(s.temperature);
+    s.top_k = config.top_k.value_or(s.top_k);
+    s.top_p = config.top_p.value_or(s.top_p);
+    s.min_p = config.min_p.value_or(s.min_p);
+    s.repetition_penalty = config.repetition_penalty.value_or(s.repetition_penalty);
+    for (int64_t id = loaded.tokenizer.vocab_size(); id < loaded.model.config().vocab_size; ++id)
+        s.logit_bias.emplace_back(static_cast<int32_t>(id),
+                                  -std::numeric_limits<float>::infinity());
+    return s;
+}
+
+std::vector<int32_t> end_tokens_of(const GenerationConfig& config, const LoadedModel& loaded) {
+    if (!config.end_tokens.empty()) return config.end_tokens;
+    return {static_cast<int32_t>(loaded.model.config().eos_token_id)};
 }
 
 } // namespace tnl

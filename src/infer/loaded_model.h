@@ -1,6 +1,7 @@
 // A model directory, ready to run: config, tokenizer, and weights on a device.
 #pragma once
 
+#include "infer/sampler.h"
 #include "model/checkpoint.h"
 #include "text/tokenizer.h"
 
@@ -35,5 +36,11 @@ struct GenerationConfig {
 };
 // do_sample false means temperature 0. Throws naming file, field and value where it is ill-typed.
 GenerationConfig load_generation_config(const std::filesystem::path& directory);
+
+// The sampler that the config asks for, not yet validated: rows of the embedding beyond the
+// tokenizer's vocabulary, which stand for no text, are never drawn.
+SamplerOptions default_sampler(const GenerationConfig& config, const LoadedModel& loaded);
+// The config's, else the model's eos_token_id.
+std::vector<int32_t> end_tokens_of(const GenerationConfig& config, const LoadedModel& loaded);
 
 } // namespace tnl

@@ -1,5 +1,6 @@
 #include "infer/session.h"
 
+#include "infer/testbed.h"
 #include "model/testbed.h"
 
 #include <gmock/gmock.h>
@@ -13,6 +14,7 @@ namespace {
 using ::testing::HasSubstr;
 using testing::HostBatch;
 using testing::ModelBed;
+using testing::random_tokens;
 
 ModelConfig small_config(bool low_rank_gate) {
     ModelConfig c;
@@ -24,13 +26,6 @@ ModelConfig small_config(bool low_rank_gate) {
     c.gate_dim = low_rank_gate ? 5 : 0;
     c.init_std = 0.15;
     return c;
-}
-
-std::vector<int32_t> random_tokens(int64_t n, uint64_t seed) {
-    std::vector<int32_t> out;
-    for (int64_t i = 0; i < n; ++i)
-        out.push_back(static_cast<int32_t>(Philox{seed, 8}.below(static_cast<uint64_t>(i), 61)));
-    return out;
 }
 
 HostBatch as_batch(const std::vector<int32_t>& tokens) {

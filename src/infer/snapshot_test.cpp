@@ -1,6 +1,7 @@
 #include "infer/snapshot.h"
 
 #include "infer/generator.h"
+#include "infer/testbed.h"
 #include "model/testbed.h"
 
 #include <gmock/gmock.h>
@@ -14,6 +15,7 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 using testing::ModelBed;
+using testing::random_tokens;
 
 ModelConfig small_config(int64_t lrpe) {
     ModelConfig c;
@@ -24,13 +26,6 @@ ModelConfig small_config(int64_t lrpe) {
     c.glu_dim = 48;
     c.linear_use_lrpe_list = {1, lrpe};
     return c;
-}
-
-std::vector<int32_t> random_tokens(int64_t n) {
-    std::vector<int32_t> out;
-    for (int64_t i = 0; i < n; ++i)
-        out.push_back(static_cast<int32_t>(Philox{3, 8}.below(static_cast<uint64_t>(i), 61)));
-    return out;
 }
 
 class SnapshotTest : public ::testing::Test {
@@ -56,7 +51,7 @@ class SnapshotTest : public ::testing::Test {
     void TearDown() override { fs::remove(path); }
 
     const fs::path path = fs::temp_directory_path() / fmt::format("tnl-state-{}", ::getpid());
-    const std::vector<int32_t> tokens = random_tokens(50);
+    const std::vector<int32_t> tokens = random_tokens(50, 3);
     ModelBed bed{small_config(0), DType::f32, cpu_kernels(), 1};
 };
 
