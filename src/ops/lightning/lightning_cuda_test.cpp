@@ -1,5 +1,8 @@
 // Lightning attention on the GPU against the token-by-token oracle in f64.
+#include "base/rng.h"
 #include "ops/cuda_testbed.h"
+
+#include <cmath>
 
 namespace tnl::testing {
 namespace {
@@ -207,6 +210,32 @@ TEST(CudaLightning, Decode) {
             o.strided = D == 64;
             both({3, 1, 5, D, E}, o);
         }
+}
+
+// A rate of 5e-6 is the slowest of a released model's last layers: rounding lambda itself to f32
+// would change it by 0.6 %.
+TEST(CudaLightning, DecodeKeepsTheDigitsOfASlowDecay) {
+    TNL_NEEDS_GPU();
+    constexpr int64_t kWidth = 128;
+    constexpr double kSlope = 5e-6;
+    Bed bed(*gpu(), *cuda_kernels(), DType::f32, DType::f32);
+    std::vector<double> before;
+    for (int64_t i = 0; i < kWidth * kWidth; ++i)
+        before.push_back(1 + Philox{7, 1}.uniform(static_cast<uint64_t>(i)));
+    LightningForward call;
+    call.q = call.k = call.v =
+        bed.values({1, kWidth}, DType::f32, std::vector<double>(kWidth)).reshape({1, 1, 1, kWidth});
+    call.o = bed.output({1, kWidth}).reshape({1, 1, 1, kWidth});
+    call.slopes = bed.values({1}, DType::f32, {kSlope});
+    call.state_in = call.state_out =
+        bed.values({1, kWidth * kWidth}, DType::f32, before).reshape({1, 1, kWidth, kWidth});
+    before = bed.get(call.state_in);
+    bed.kernels.lightning_forward(bed.stream(), call);
+    const std::vector<double> after = bed.get(call.state_out);
+    double change = 0; // its mean over many numbers is finer than the last place of one
+    for (size_t i = 0; i < before.size(); ++i)
+        change += (after[i] / before[i] - 1) / (kWidth * kWidth);
+    EXPECT_NEAR(change / std::expm1(-kSlope), 1, 1e-3);
 }
 
 // States in any order, some of them nobody's; offsets that only the GPU knows.

@@ -9,11 +9,10 @@ namespace {
 constexpr int kTile = DecodeShape::kTile, kThreads = DecodeShape::kThreads;
 constexpr int kInFlight = 4; // rows a thread loads before it stores the first
 
-// One token's decay lambda = keep + change. A slow one is 1 - (1 - lambda): f32 rounds a lambda near 1
-// so coarsely that the rate 5e-6 would be off by 0.6 %, while 1 - lambda keeps all its digits. The
-// small terms meet before the state does.
-template <class A>
-struct StepDecay {
+// One token's decay lambda = keep + change. A slow one is 1 - (1 - lambda): f32 rounds a lambda
+// near 1 so coarsely that the rate 5e-6 would be off by 0.6 %, while 1 - lambda keeps all its
+// digits. The small terms meet before the state does.
+template <class A> struct StepDecay {
     A keep, change;
     __device__ explicit StepDecay(float slope) {
         const double x = -static_cast<double>(slope), lambda = exp(x);
