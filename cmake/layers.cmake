@@ -2,9 +2,9 @@
 # of ARCHITECTURE.md. Files named *_test.cpp make the test program NAME_test, *_bench.cpp the
 # benchmark program NAME_bench. *_avx2.cpp, *_avx512.cpp and *_avx512_bf16.cpp are compiled for those
 # instructions and chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to
-# run on a machine with a GPU) and *_cuda_bench.cpp are built with TNL_CUDA only, *_sm90.cu for
-# compute capability 9.0 with its own instructions (sm_90a). X_fuzz.cpp is the libFuzzer program
-# fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
+# run on a machine with a GPU) and X_cuda_bench.cpp (a program each, NAME_cuda_X_bench) are built with
+# TNL_CUDA only, *_sm90.cu for compute capability 9.0 with its own instructions (sm_90a). X_fuzz.cpp
+# is the libFuzzer program fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
@@ -115,8 +115,11 @@ function(tnl_layer NAME)
       PROPERTIES TIMEOUT 600)
   endif()
   if(TNL_CUDA AND TNL_BENCH AND CUDA_BENCHES)
-    add_executable(${NAME}_cuda_bench ${CUDA_BENCHES})
-    target_link_libraries(${NAME}_cuda_bench PRIVATE tnl_${NAME} tnl_flags)
+    foreach(FILE ${CUDA_BENCHES})
+      string(REGEX REPLACE ".*/(.*)_cuda_bench\\.cpp$" "${NAME}_cuda_\\1_bench" BENCH ${FILE})
+      add_executable(${BENCH} ${FILE})
+      target_link_libraries(${BENCH} PRIVATE tnl_${NAME} tnl_flags)
+    endforeach()
   endif()
   if(TNL_BENCH AND BENCHES)
     add_executable(${NAME}_bench ${BENCHES})

@@ -3,11 +3,6 @@
 #include "cuda/stream.h"
 
 namespace tnl {
-namespace {
-
-constexpr size_t kBlasWorkspace = size_t{32} << 20; // what cuBLAS advises for Hopper
-
-} // namespace
 
 void fail_cublas(cublasStatus_t status, const char* what) {
     throw DeviceError(fmt::format("cuBLAS: {} failed: {}", what, cublasGetStatusString(status)));

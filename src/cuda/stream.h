@@ -46,6 +46,10 @@ struct CudaStream {
     // in order, so each operation may take all of it. Grows, rarely, by waiting for the stream.
     void* scratch(size_t bytes);
 
+    // cuBLAS's, for products of this stream by cuBLASLt.
+    static constexpr size_t kBlasWorkspace = size_t{64} << 20;
+    void* blas_workspace() const { return blas_workspace_; }
+
   private:
     bool owned_ = false;
     cublasStatus_t (*destroy_blas_)(cublasHandle_t) = nullptr; // so that only blas.cpp needs cuBLAS

@@ -20,6 +20,9 @@ struct Stream {
     DeviceKind kind = DeviceKind::cpu;
     ThreadPool* threads = nullptr; // host threads; set on every device
     void* cuda = nullptr;          // CudaStream* (src/cuda/stream.h), null on the CPU
+    // The same shapes come again and again, as in training: a GPU may time kernels at their first
+    // use, and keep to the fastest (ops/gemm/algorithms.h).
+    bool same_shapes = false;
 };
 
 class Device {

@@ -67,7 +67,9 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       sums_(device, DType::f64, {config.train.accumulate + 1}),
       slopes_(upload_slopes(model.config(), device, DType::f32)),
       activations_("activations", device, memory_.activations),
-      scratch_("scratch", device, memory_.scratch) {}
+      scratch_("scratch", device, memory_.scratch) {
+    device.stream().same_shapes = true;
+}
 
 Batch Learner::upload(const TokenRows& host) {
     const auto put = [&](const Tensor& to, const std::vector<int32_t>& from, const char* name) {

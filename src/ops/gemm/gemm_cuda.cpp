@@ -1,9 +1,15 @@
 #include "ops/entries_cuda.h"
 #include "ops/gemm/gemm.h"
+#include "ops/gemm/lt_cuda.h"
 #include "tensor/device_cuda.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <limits>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string_view>
 
 namespace tnl::cuda {
 namespace {
@@ -35,6 +41,55 @@ int leading(const Tensor& x) {
     return as_int(std::max<int64_t>(stride, 1), "stride");
 }
 
+// Below this a search gains less than a launch takes, and cuBLAS has kernels of its own for
+// vectors.
+constexpr double kSearchedFlops = 1e9;
+constexpr int kCandidates = 32;
+
+// TNL_GEMM_SEARCH=0: cuBLAS chooses everything.
+bool may_search() {
+    static const bool may = [] {
+        const char* word = std::getenv("TNL_GEMM_SEARCH");
+        return !word || std::string_view(word) != "0";
+    }();
+    return may;
+}
+
+// One for each kind of GPU that the process uses.
+GemmChoices& choices_of(const CudaStream& stream) {
+    static std::mutex mutex;
+    static std::map<int, GemmChoices*> of_device;
+    static std::map<std::string, std::unique_ptr<GemmChoices>> all;
+    const std::lock_guard lock(mutex);
+    GemmChoices*& choices = of_device[stream.device];
+    if (choices) return *choices;
+    const std::string environment = lt_environment(stream, lt_limits(stream));
+    std::unique_ptr<GemmChoices>& shared = all[environment];
+    if (!shared) shared = std::make_unique<GemmChoices>(algorithms_path(environment), environment);
+    choices = shared.get();
+    return *choices;
+}
+
+bool is_capturing(const CudaStream& stream) {
+    cudaStreamCaptureStatus status{};
+    check_cuda(cudaStreamIsCapturing(stream.stream, &status), "cudaStreamIsCapturing");
+    return status != cudaStreamCaptureStatusNone;
+}
+
+// None: cuBLAS chooses.
+std::optional<GemmAlgorithm> algorithm_of(const CudaStream& stream, const LtProduct& product) {
+    const LtLimits limits = lt_limits(stream);
+    GemmChoices::Search search;
+    if (!is_capturing(stream))
+        search = [&] {
+            return lt_fastest(stream, product, limits,
+                              lt_candidates(stream, product.key, limits, kCandidates));
+        };
+    return choices_of(stream).find(
+        product.key,
+        [&](const GemmAlgorithm& a) { return lt_usable(stream, product.key, limits, a); }, search);
+}
+
 } // namespace
 
 void gemm(Stream& s, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b, float alpha,
@@ -51,6 +106,19 @@ void gemm(Stream& s, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transp
                        "cudaMemset2DAsync");
         return;
     }
+    LtProduct product{{transpose_a, transpose_b, shape.M, shape.N, shape.K, leading(a), leading(b),
+                       leading(c), a.dtype, c.dtype, alpha != 1, beta != 0, alignment_of(a.data),
+                       alignment_of(b.data), alignment_of(c.data)},
+                      a.data,
+                      b.data,
+                      c.data,
+                      alpha};
+    if (s.same_shapes && product.key.flops() >= kSearchedFlops && may_search())
+        if (const std::optional<GemmAlgorithm> algorithm = algorithm_of(stream, product)) {
+            check_cublas(lt_multiply(stream, product, lt_limits(stream), *algorithm),
+                         "cublasLtMatmul");
+            return;
+        }
     // cuBLAS is column major: c^T = op(b)^T op(a)^T, and a row-major matrix is its transpose there.
     const double alpha64 = alpha, beta64 = beta;
     const bool wide = a.dtype == DType::f64;

@@ -1,6 +1,6 @@
 // Where the time of the sm_90 scan goes: every shape with every number of segments, with and
 // without the first pass, against this run's device-to-device copy.
-//   ops_cuda_bench [forward | backward] [chosen] [decode] [B,T,H,D,E ...]
+//   ops_cuda_lightning_bench [forward | backward] [chosen] [decode] [B,T,H,D,E ...]
 // chosen: only the plan that a call would use. decode: one token a sequence.
 #include "base/rng.h"
 #include "cuda/stream.h"
