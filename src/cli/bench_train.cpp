@@ -67,7 +67,8 @@ int run_train(TrainOptions o) {
     reset_kernel_times();
     const Stopwatch timed;
     const int64_t timed_steps = std::max<int64_t>(1, o.steps / 2);
-    for (int64_t i = 0; i < timed_steps; ++i) trainee.step(true);
+    double last_loss = first_loss;
+    for (int64_t i = 0; i < timed_steps; ++i) last_loss = trainee.step(true);
 
     BenchReport report;
     report.rows = shares(timed.seconds());
@@ -82,6 +83,7 @@ int run_train(TrainOptions o) {
     report.facts["activation_bytes"] = trainee.activation_bytes();
     report.facts["steps"] = o.steps;
     report.facts["first_loss"] = first_loss;
+    report.facts["last_loss"] = last_loss;
     report.facts["step_seconds_median"] = median(seconds);
     report.facts["tokens_per_second"] =
         static_cast<double>(o.trainee.batch * o.trainee.length * o.steps) / total;

@@ -18,6 +18,7 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
                               o.head_chunk)),
       activations_("activations", device, sizes_.activations.peak()),
       scratch_("scratch", device, sizes_.scratch.peak()) {
+    device.stream().same_shapes = true;
     master_ = weights_;
     if (dtype_ != DType::f32) {
         wide_ = random_weights(model_, device, DType::f32);

@@ -15,6 +15,8 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <numeric>
+#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,13 +113,17 @@ class Bench {
         const auto ex = [&] {
             gemm(device_.stream(), c, a, b, k.transpose_a, k.transpose_b, 1, k.adds ? 1.0f : 0.0f);
         };
-        // In turns and from other beginnings: the clocks drift with the power that is drawn. The
+        // In turns, in another order each: a timing depends on the power drawn before it. The
         // candidates, then cublasGemmEx twice.
         const size_t n = candidates.size() + 2;
         std::vector<std::vector<double>> times(n);
         microseconds(ex, 2 * seconds);
+        std::vector<size_t> order(n);
+        std::iota(order.begin(), order.end(), size_t{0});
+        std::mt19937 rng(1);
         for (size_t i = 0; i < kRounds * n; ++i) {
-            const size_t at = (i + i / n * 4) % n;
+            if (i % n == 0) std::shuffle(order.begin(), order.end(), rng);
+            const size_t at = order[i % n];
             times[at].push_back(at < candidates.size()
                                     ? microseconds(
                                           [&] {

@@ -6,11 +6,17 @@
 namespace tnl::cuda {
 namespace {
 
-constexpr size_t kFinalists = 8;
-constexpr double kNearlyBest = 1.15; // in the first round, to be timed again
-constexpr double kAsFast = 1.005;    // what two timings of one algorithm differ by
-constexpr float kBlock = 5;          // milliseconds of one timing of a finalist
-constexpr int kMostCalls = 64, kRounds = 5;
+// Large products draw all the power that a GPU may have, so that its clocks fall: what counts is
+// their speed then, which takes tens of milliseconds to show, and is another order than that of
+// short trials on a rested GPU.
+constexpr float kSettle = 100; // milliseconds before the first timing
+struct Stage {
+    float block; // milliseconds of one timing
+    int rounds;
+    size_t keep; // the fastest so many go on
+};
+constexpr Stage kStages[] = {{30, 1, 4}, {60, 3, 4}};
+constexpr double kAsFast = 1.01; // what timings of one algorithm differ by
 
 struct FreeMemory {
     void operator()(void* memory) const { cudaFree(memory); }
@@ -62,16 +68,12 @@ class Trial {
     bool run(const GemmAlgorithm& algorithm) const {
         return lt_multiply(stream_, product_, limits_, algorithm) == CUBLAS_STATUS_SUCCESS;
     }
-    // Milliseconds of one of several calls.
-    float time(const GemmAlgorithm& algorithm, int calls) const {
-        check_cuda(cudaEventRecord(begin_.event, stream_.stream), "cudaEventRecord");
-        for (int i = 0; i < calls; ++i) run(algorithm);
-        check_cuda(cudaEventRecord(end_.event, stream_.stream), "cudaEventRecord");
-        check_cuda(cudaEventSynchronize(end_.event), "a trial of a matrix product");
-        float milliseconds = 0;
-        check_cuda(cudaEventElapsedTime(&milliseconds, begin_.event, end_.event),
-                   "cudaEventElapsedTime");
-        return milliseconds / static_cast<float>(calls);
+    // Milliseconds of a call, in the second half of a block of calls.
+    float time(const GemmAlgorithm& algorithm, float block) const {
+        const float one = calls(algorithm, 1);
+        const int half = std::max(1, static_cast<int>(block / 2 / one));
+        calls(algorithm, half);
+        return calls(algorithm, half);
     }
     bool repeats(const GemmAlgorithm& algorithm) const {
         const uint64_t first = result(algorithm);
@@ -80,6 +82,17 @@ class Trial {
 
   private:
     static constexpr size_t kUnit = 256;
+
+    float calls(const GemmAlgorithm& algorithm, int n) const {
+        check_cuda(cudaEventRecord(begin_.event, stream_.stream), "cudaEventRecord");
+        for (int i = 0; i < n; ++i) run(algorithm);
+        check_cuda(cudaEventRecord(end_.event, stream_.stream), "cudaEventRecord");
+        check_cuda(cudaEventSynchronize(end_.event), "a trial of a matrix product");
+        float milliseconds = 0;
+        check_cuda(cudaEventElapsedTime(&milliseconds, begin_.event, end_.event),
+                   "cudaEventElapsedTime");
+        return milliseconds / static_cast<float>(n);
+    }
 
     uint64_t result(const GemmAlgorithm& algorithm) const {
         if (original_)
@@ -110,20 +123,20 @@ std::optional<GemmAlgorithm> lt_fastest(const CudaStream& stream, const LtProduc
     if (algorithms.empty() || !trial.possible()) return std::nullopt;
     std::vector<Candidate> left;
     for (size_t i = 0; i < algorithms.size(); ++i)
-        if (trial.run(algorithms[i])) // also loads the kernel
-            left.push_back({algorithms[i], i, {trial.time(algorithms[i], 2)}});
+        if (trial.run(algorithms[i])) left.push_back({algorithms[i], i}); // also loads the kernel
     if (left.empty()) return std::nullopt;
     const auto faster = [](Candidate& a, Candidate& b) { return a.median() < b.median(); };
-    std::sort(left.begin(), left.end(), faster);
-    const float limit = static_cast<float>(kNearlyBest) * left[0].median();
-    size_t keep = 0;
-    while (keep < std::min(left.size(), kFinalists) && left[keep].median() <= limit) ++keep;
-    const int calls = std::clamp(static_cast<int>(kBlock / left[0].median()), 1, kMostCalls);
-    left.resize(keep);
-    // In turns: clocks drift.
-    for (Candidate& c : left) c.times.clear();
-    for (int round = 0; round < kRounds; ++round)
-        for (Candidate& c : left) c.times.push_back(trial.time(c.algorithm, calls));
+    trial.time(left[0].algorithm, kSettle);
+    for (const Stage& stage : kStages) {
+        for (Candidate& c : left) c.times.clear();
+        // In turns, and in both directions: a timing depends on the power drawn before it.
+        for (int round = 0; round < stage.rounds; ++round) {
+            for (Candidate& c : left) c.times.push_back(trial.time(c.algorithm, stage.block));
+            std::reverse(left.begin(), left.end());
+        }
+        std::sort(left.begin(), left.end(), faster);
+        left.resize(std::min(left.size(), stage.keep));
+    }
     while (!left.empty()) {
         const float best = std::min_element(left.begin(), left.end(), faster)->median();
         auto chosen = left.end();
