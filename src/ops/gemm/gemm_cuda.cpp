@@ -41,18 +41,21 @@ int leading(const Tensor& x) {
     return as_int(std::max<int64_t>(stride, 1), "stride");
 }
 
-// Below this a search gains less than a launch takes, and cuBLAS has kernels of its own for
+// Below this an algorithm gains less than a launch takes, and cuBLAS has kernels of its own for
 // vectors.
-constexpr double kSearchedFlops = 1e9;
+constexpr double kLargeFlops = 1e9;
 constexpr int kCandidates = 32;
 
-// TNL_GEMM_SEARCH=0: cuBLAS chooses everything.
-bool may_search() {
-    static const bool may = [] {
+// Who chooses the algorithm of a large product. By default the first of cuBLASLt's proposals:
+// a function of product, library and GPU, unlike what a search finds.
+enum class Choice { cublas, first, searched };
+Choice choice() { // TNL_GEMM_SEARCH: 0, unset, 1
+    static const Choice chosen = [] {
         const char* word = std::getenv("TNL_GEMM_SEARCH");
-        return !word || std::string_view(word) != "0";
+        if (!word) return Choice::first;
+        return std::string_view(word) == "0" ? Choice::cublas : Choice::searched;
     }();
-    return may;
+    return chosen;
 }
 
 // One for each kind of GPU that the process uses.
@@ -65,7 +68,11 @@ GemmChoices& choices_of(const CudaStream& stream) {
     if (choices) return *choices;
     const std::string environment = lt_environment(stream, lt_limits(stream));
     std::unique_ptr<GemmChoices>& shared = all[environment];
-    if (!shared) shared = std::make_unique<GemmChoices>(algorithms_path(environment), environment);
+    if (!shared) {
+        const auto file =
+            choice() == Choice::searched ? algorithms_path(environment) : std::filesystem::path();
+        shared = std::make_unique<GemmChoices>(file, environment);
+    }
     choices = shared.get();
     return *choices;
 }
@@ -80,7 +87,13 @@ bool is_capturing(const CudaStream& stream) {
 std::optional<GemmAlgorithm> algorithm_of(const CudaStream& stream, const LtProduct& product) {
     const LtLimits limits = lt_limits(stream);
     GemmChoices::Search search;
-    if (!is_capturing(stream))
+    if (choice() == Choice::first)
+        search = [&]() -> std::optional<GemmAlgorithm> {
+            const auto proposals = lt_candidates(stream, product.key, limits, 1);
+            if (proposals.empty()) return std::nullopt;
+            return proposals.front();
+        };
+    else if (!is_capturing(stream))
         search = [&] {
             return lt_fastest(stream, product, limits,
                               lt_candidates(stream, product.key, limits, kCandidates));
@@ -113,7 +126,7 @@ void gemm(Stream& s, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transp
                       b.data,
                       c.data,
                       alpha};
-    if (s.same_shapes && product.key.flops() >= kSearchedFlops && may_search())
+    if (s.same_shapes && product.key.flops() >= kLargeFlops && choice() != Choice::cublas)
         if (const std::optional<GemmAlgorithm> algorithm = algorithm_of(stream, product)) {
             check_cublas(lt_multiply(stream, product, lt_limits(stream), *algorithm),
                          "cublasLtMatmul");
