@@ -20,20 +20,22 @@ struct TrainOptions {
 std::vector<Json> shares(double seconds) {
     std::vector<Json> rows;
     double left = seconds;
-    auto add = [&](const std::string& name, double time, int64_t calls, double gigaflops) {
+    auto add = [&](const std::string& name, double time, int64_t calls, double gigaflops,
+                   double gigabytes) {
         Json row;
         row["kernel"] = name;
         row["seconds"] = time;
         row["share"] = time / seconds;
         row["calls"] = calls;
         row["gigaflops_per_second"] = gigaflops;
+        row["gigabytes_per_second"] = gigabytes;
         rows.push_back(row);
     };
     for (const KernelTime& t : kernel_times()) {
-        add(t.name, t.seconds, t.calls, t.flops / t.seconds / 1e9);
+        add(t.name, t.seconds, t.calls, t.flops / t.seconds / 1e9, t.bytes / t.seconds / 1e9);
         left -= t.seconds;
     }
-    add("(outside kernels)", left, 0, 0);
+    add("(outside kernels)", left, 0, 0, 0);
     return rows;
 }
 

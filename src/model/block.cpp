@@ -10,41 +10,52 @@ Block::Block(ParamTable& table, const std::string& name, const ModelConfig& conf
 
 Block::Saved Block::save(Arena& arena, DType dtype, DType acc, int64_t rows) const {
     Saved s;
-    s.h1 = arena.tensor(dtype, {rows, width_}, "block.h1");
-    s.h1_stats = arena.tensor(acc, {rows, 2}, "block.stats");
-    s.h2 = arena.tensor(dtype, {rows, width_}, "block.h2");
-    s.h2_stats = arena.tensor(acc, {rows, 2}, "block.stats");
+    for (Norm::Kept* kept : {&s.token, &s.channel}) {
+        kept->rows = arena.tensor(dtype, {rows, width_}, "block.norm");
+        kept->stats = arena.tensor(acc, {rows, 2}, "block.stats");
+    }
     s.mixer = mixer_.save(arena, dtype, acc, rows);
     s.sglu = sglu_.save(arena, dtype, rows);
     return s;
 }
 
-void Block::forward(Run& run, const Tensor& weights, Tensor& x, Tensor delta, bool first,
-                    const Batch& batch, Tensor state_in, Tensor state_out, Saved* saved,
-                    Tensor keep_h1) const {
-    const auto scope = run.scratch.scope();
-    const Tensor y = run.scratch.tensor(run.dtype, {x.shape[0], width_}, "block.normed");
-    const Tensor h1 = saved ? saved->h1 : keep_h1.rank ? keep_h1 : x;
-    token_norm_.forward(run, weights, h1, y, saved ? saved->h1_stats : Tensor{}, x,
-                        first ? Tensor{} : delta);
-    mixer_.forward(run, weights, delta, y, batch, state_in, state_out,
-                   saved ? &saved->mixer : nullptr);
-    const Tensor h2 = saved ? saved->h2 : x;
-    channel_norm_.forward(run, weights, h2, y, saved ? saved->h2_stats : Tensor{}, h1, delta);
-    sglu_.forward(run, weights, delta, y, saved ? &saved->sglu : nullptr);
-    x = h2;
+Tensor Block::normed(Run& run, const Tensor& weights, const Norm& norm, Tensor y, Tensor x,
+                     const Norm::Kept* kept) const {
+    if (kept && norm.keeps_output()) y = kept->rows;
+    if (kept && !norm.keeps_output()) run.kernels.cast(run.stream, kept->rows, x);
+    norm.forward(run, weights, y, kept ? kept->stats : Tensor{}, x);
+    return y;
 }
 
-void Block::recompute(Run& run, const Tensor& weights, Tensor h1, const Batch& batch,
+Tensor Block::again(Run& run, const Tensor& weights, const Norm& norm, Tensor y,
+                    const Norm::Kept& kept) const {
+    if (norm.keeps_output()) return kept.rows;
+    norm.forward(run, weights, y, {}, kept.rows);
+    return y;
+}
+
+void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch, Tensor state_in,
+                    Tensor state_out, Saved* saved) const {
+    const auto scope = run.scratch.scope();
+    const Tensor y = run.scratch.tensor(run.dtype, {x.shape[0], width_}, "block.normed");
+    mixer_.forward(run, weights, x,
+                   normed(run, weights, token_norm_, y, x, saved ? &saved->token : nullptr), batch,
+                   state_in, state_out, saved ? &saved->mixer : nullptr);
+    sglu_.forward(run, weights, x,
+                  normed(run, weights, channel_norm_, y, x, saved ? &saved->channel : nullptr),
+                  saved ? &saved->sglu : nullptr);
+}
+
+void Block::recompute(Run& run, const Tensor& weights, Tensor input, const Batch& batch,
                       Tensor state_in, Saved& saved) const {
     const auto scope = run.scratch.scope();
-    const Tensor y = run.scratch.tensor(run.dtype, {h1.shape[0], width_}, "block.normed");
-    const Tensor delta = run.scratch.tensor(run.dtype, {h1.shape[0], width_}, "block.delta");
-    saved.h1 = h1;
-    token_norm_.forward(run, weights, {}, y, saved.h1_stats, h1, {});
-    mixer_.forward(run, weights, delta, y, batch, state_in, {}, &saved.mixer);
-    channel_norm_.forward(run, weights, saved.h2, y, saved.h2_stats, h1, delta);
-    sglu_.project(run, weights, y, saved.sglu);
+    const Tensor y = run.scratch.tensor(run.dtype, {input.shape[0], width_}, "block.normed");
+    const Tensor x = run.scratch.tensor(run.dtype, {input.shape[0], width_}, "block.x");
+    run.kernels.cast(run.stream, x, input);
+    mixer_.forward(run, weights, x, normed(run, weights, token_norm_, y, x, &saved.token), batch,
+                   state_in, {}, &saved.mixer);
+    sglu_.project(run, weights, normed(run, weights, channel_norm_, y, x, &saved.channel),
+                  saved.sglu);
 }
 
 void Block::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor d,
@@ -52,12 +63,12 @@ void Block::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.normed");
     const Tensor dy = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.dnormed");
-    channel_norm_.forward(run, weights, {}, y, {}, s.h2, {});
-    sglu_.backward(run, weights, grads, dy, d, y, s.sglu);
-    channel_norm_.backward(run, weights, grads, d, dy, s.h2, s.h2_stats, true);
-    token_norm_.forward(run, weights, {}, y, {}, s.h1, {});
-    mixer_.backward(run, weights, grads, dy, d, y, batch, state_in, s.mixer);
-    token_norm_.backward(run, weights, grads, d, dy, s.h1, s.h1_stats, true);
+    sglu_.backward(run, weights, grads, dy, d, again(run, weights, channel_norm_, y, s.channel),
+                   s.sglu);
+    channel_norm_.backward(run, weights, grads, d, dy, s.channel, true);
+    mixer_.backward(run, weights, grads, dy, d, again(run, weights, token_norm_, y, s.token), batch,
+                    state_in, s.mixer);
+    token_norm_.backward(run, weights, grads, d, dy, s.token, true);
 }
 
 } // namespace tnl

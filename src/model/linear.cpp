@@ -32,17 +32,19 @@ Linear::Linear(ParamTable& table, const std::vector<std::string>& names, int64_t
     }
 }
 
-void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x) const {
-    run.kernels.gemm(run.stream, y, x, weight_.in(weights), false, true, 1, 0);
+void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate) const {
+    run.kernels.gemm(run.stream, y, x, weight_.in(weights), false, true, 1, accumulate ? 1 : 0);
     if (bias_) run.kernels.bias_forward(run.stream, y, bias_.in(weights));
 }
 
-void Linear::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                      Tensor x, bool accumulate) const {
+void Linear::backward_input(Run& run, const Tensor& weights, Tensor dx, Tensor dy,
+                            bool accumulate) const {
+    run.kernels.gemm(run.stream, dx, dy, weight_.in(weights), false, false, 1, accumulate ? 1 : 0);
+}
+
+void Linear::backward_weights(Run& run, const Tensor& grads, Tensor dy, Tensor x) const {
     run.kernels.gemm(run.stream, weight_.in(grads), dy, x, true, false, 1, 1);
     if (bias_) run.kernels.bias_backward(run.stream, bias_.in(grads), dy);
-    if (dx.rank == 0) return;
-    run.kernels.gemm(run.stream, dx, dy, weight_.in(weights), false, false, 1, accumulate ? 1 : 0);
 }
 
 Norm::Norm(ParamTable& table, const std::string& name, int64_t width, const ModelConfig& config)
@@ -54,15 +56,40 @@ Norm::Norm(ParamTable& table, const std::string& name, int64_t width, const Mode
 
 NormWeights Norm::in(const Tensor& flat) const { return {weight_.in(flat), bias_.in(flat)}; }
 
-void Norm::forward(Run& run, const Tensor& weights, Tensor h, Tensor y, Tensor stats, Tensor x,
-                   Tensor delta) const {
-    run.kernels.norm_forward(run.stream, h, y, stats, x, delta, kind_, in(weights), eps_);
+void Norm::forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tensor x) const {
+    run.kernels.norm_forward(run.stream, y, stats, x, kind_, in(weights), eps_);
 }
 
 void Norm::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                    Tensor x, Tensor stats, bool accumulate) const {
-    run.kernels.norm_backward(run.stream, dx, in(grads), dy, x, stats, kind_, in(weights),
-                              accumulate);
+                    const Kept& kept, bool accumulate) const {
+    run.kernels.norm_backward(run.stream, dx, in(grads), dy, kept.rows, kept.stats, kind_,
+                              in(weights), keeps_output(), accumulate);
+}
+
+void Norm::backward_of_input(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+                             Tensor dy, Tensor x, Tensor stats) const {
+    run.kernels.norm_backward(run.stream, dx, in(grads), dy, x, stats, kind_, in(weights), false,
+                              false);
+}
+
+void Norm::gated_forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tensor x,
+                         Tensor g, Activation act) const {
+    if (kind_ == NormKind::srms)
+        return run.kernels.srms_gate_forward(run.stream, y, stats, x, g, eps_, act);
+    forward(run, weights, y, stats, x);
+    run.kernels.gate_forward(run.stream, y, y, g, act);
+}
+
+void Norm::gated_backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+                          Tensor dg, Tensor dy, Tensor x, Tensor g, Tensor stats,
+                          Activation act) const {
+    if (kind_ == NormKind::srms)
+        return run.kernels.srms_gate_backward(run.stream, dx, dg, dy, dy, x, g, stats, act);
+    const auto scope = run.scratch.scope();
+    const Tensor normed = run.scratch.like(x, "norm.again");
+    forward(run, weights, normed, {}, x);
+    run.kernels.gate_backward(run.stream, dx, dg, dy, dy, normed, g, act);
+    backward_of_input(run, weights, grads, dx, dx, x, stats);
 }
 
 } // namespace tnl

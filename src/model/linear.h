@@ -27,10 +27,14 @@ class Linear {
     // names: "….l1", "….l2": parameters "….l1.weight" [out/k,in] and, with bias, "….l1.bias".
     Linear(ParamTable& table, const std::vector<std::string>& names, int64_t in, int64_t out,
            bool bias);
-    void forward(Run& run, const Tensor& weights, Tensor y, Tensor x) const;
-    // dx = dy W (added to dx when accumulate; skipped when dx is empty); dW += dy^T x; db += sum dy
-    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                  Tensor x, bool accumulate = false) const;
+    // added to y when accumulate
+    void forward(Run& run, const Tensor& weights, Tensor y, Tensor x,
+                 bool accumulate = false) const;
+    // dx = dy W, added to dx when accumulate
+    void backward_input(Run& run, const Tensor& weights, Tensor dx, Tensor dy,
+                        bool accumulate = false) const;
+    // dW += dy^T x; db += sum dy
+    void backward_weights(Run& run, const Tensor& grads, Tensor dy, Tensor x) const;
     int64_t in() const { return weight_.cols; }
     int64_t out() const { return weight_.rows; }
     explicit operator bool() const { return static_cast<bool>(weight_); }
@@ -45,12 +49,27 @@ class Norm {
     Norm() = default;
     // name: "….token_norm"; parameters only for rms (weight) and layer (weight, bias).
     Norm(ParamTable& table, const std::string& name, int64_t width, const ModelConfig& config);
-    // h = x + delta (optional), y = norm(h), stats [N,2] acc (optional)
-    void forward(Run& run, const Tensor& weights, Tensor h, Tensor y, Tensor stats, Tensor x,
-                 Tensor delta) const;
+    // What the backward needs of a forward.
+    struct Kept {
+        Tensor rows;  // [N,C]: y where keeps_output(), else x
+        Tensor stats; // [N,2] acc
+    };
+    // Without weights, y and one number a row tell all: y need not be made again.
+    bool keeps_output() const { return kind_ == NormKind::srms; }
+    // y = norm(x), stats [N,2] acc (optional)
+    void forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tensor x) const;
     // dx (+)= d norm(x)^T dy
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                  Tensor x, Tensor stats, bool accumulate) const;
+                  const Kept& kept, bool accumulate) const;
+    // dx = d norm(x)^T dy, from x itself
+    void backward_of_input(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+                           Tensor dy, Tensor x, Tensor stats) const;
+    // y = norm(x) * act(g)
+    void gated_forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tensor x, Tensor g,
+                       Activation act) const;
+    // dx, dg, and y again in place of dy
+    void gated_backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dg,
+                        Tensor dy, Tensor x, Tensor g, Tensor stats, Activation act) const;
 
   private:
     NormWeights in(const Tensor& flat) const;

@@ -103,9 +103,8 @@ Mixer::Qkv Mixer::activate(Run& run, const Tensor& weights, const Tensor& proj,
     return out;
 }
 
-void Mixer::gate(Run& run, Tensor y, Tensor normed, const Saved& saved) const {
-    const Tensor u = low_rank_ ? saved.gate : part(saved.proj, 3);
-    run.kernels.gate_forward(run.stream, y, normed, u, gate_act_);
+Tensor Mixer::gate(const Saved& saved) const {
+    return low_rank_ ? saved.gate : part(saved.proj, 3);
 }
 
 void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
@@ -135,10 +134,12 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
         call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
         run.kernels.lightning_forward(run.stream, call);
     }
-    const Tensor normed = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.normed");
-    norm_.forward(run, weights, {}, normed, s.o_stats, s.o, {});
-    if (has_gate_) gate(run, normed, normed, s);
-    out_.forward(run, weights, y, normed);
+    const Tensor gated = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.gated");
+    if (has_gate_)
+        norm_.gated_forward(run, weights, gated, s.o_stats, s.o, gate(s), gate_act_);
+    else
+        norm_.forward(run, weights, gated, s.o_stats, s.o);
+    out_.forward(run, weights, y, gated, true);
 }
 
 void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
@@ -150,21 +151,21 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         low_rank_ ? run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.dgate") : Tensor{};
     const Tensor dout = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.do");
     {
-        // y = (norm(o) * gate(u)) Wo^T: the product is made again rather than kept.
+        // y = (norm(o) * gate(u)) Wo^T: the product is made again, where its gradient lay, rather
+        // than kept.
         const auto inner = run.scratch.scope();
-        const Tensor normed = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.normed");
-        const Tensor gated =
-            has_gate_ ? run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.gated") : normed;
         const Tensor dgated = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.dgated");
-        norm_.forward(run, weights, {}, normed, {}, s.o, {});
-        if (has_gate_) gate(run, gated, normed, s);
-        out_.backward(run, weights, grads, dgated, dy, gated);
+        const Tensor gated = dgated;
+        out_.backward_input(run, weights, dgated, dy);
         if (has_gate_) {
-            const Tensor u = low_rank_ ? s.gate : part(s.proj, 3);
             const Tensor du = low_rank_ ? dgate : part(dproj, 3);
-            run.kernels.gate_backward(run.stream, dgated, du, dgated, normed, u, gate_act_);
+            norm_.gated_backward(run, weights, grads, dout, du, dgated, s.o, gate(s), s.o_stats,
+                                 gate_act_);
+        } else {
+            norm_.backward_of_input(run, weights, grads, dout, dgated, s.o, s.o_stats);
+            norm_.forward(run, weights, gated, {}, s.o);
         }
-        norm_.backward(run, weights, grads, dout, dgated, s.o, s.o_stats, false);
+        out_.backward_weights(run, grads, dy, gated);
     }
     {
         const auto inner = run.scratch.scope();
@@ -190,11 +191,14 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         run.kernels.lightning_backward(run.stream, call);
         qkv_backward(run, weights, grads, dproj, dq, dk, qkv, s, batch);
     }
-    proj_.backward(run, weights, grads, dx, dproj, x);
+    proj_.backward_weights(run, grads, dproj, x);
+    proj_.backward_input(run, weights, dx, dproj);
     if (low_rank_) {
         const Tensor drank = run.scratch.like(s.rank, "mixer.dgate_rank");
-        gate_out_.backward(run, weights, grads, drank, dgate, s.rank);
-        gate_in_.backward(run, weights, grads, dx, drank, x, true);
+        gate_out_.backward_weights(run, grads, dgate, s.rank);
+        gate_out_.backward_input(run, weights, drank, dgate);
+        gate_in_.backward_weights(run, grads, drank, x);
+        gate_in_.backward_input(run, weights, dx, drank, true);
     }
 }
 

@@ -21,7 +21,8 @@ class Mixer {
     Mixer(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
     Saved save(Arena& arena, DType dtype, DType acc, int64_t rows) const;
 
-    // y [N,C], x [N,C]; state_in, state_out [sequences,H,Dk,D] acc, optional, may be one tensor.
+    // y [N,C] is added to, x [N,C]; state_in, state_out [sequences,H,Dk,D] acc, optional, may be
+    // one tensor.
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
                  Tensor state_in, Tensor state_out, Saved* saved) const;
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
@@ -34,7 +35,7 @@ class Mixer {
     };
     // Activations and LRPE, into scratch where they change anything.
     Qkv activate(Run& run, const Tensor& weights, const Tensor& proj, const Batch& batch) const;
-    void gate(Run& run, Tensor y, Tensor normed, const Saved& saved) const;
+    Tensor gate(const Saved& saved) const; // u, [N,h]
     // From the gradients of what the attention reads (dq, dk; dv already lies in dproj) to the
     // projection's, dproj [N,3h..].
     void qkv_backward(Run& run, const Tensor& weights, const Tensor& grads, const Tensor& dproj,

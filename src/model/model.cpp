@@ -51,33 +51,37 @@ void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batc
     check_batch(batch, run, config_);
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows(), C = config_.decoder_embed_dim;
-    Tensor x = run.scratch.tensor(run.dtype, {N, C}, "model.x");
-    const Tensor delta = run.scratch.tensor(run.dtype, {N, C}, "model.delta");
+    const Tensor x = run.scratch.tensor(run.dtype, {N, C}, "model.x");
     run.kernels.embed_forward(run.stream, x, embed_.in(weights), batch.ids,
                               static_cast<float>(config_.embed_scale()));
-    if (positions_)
-        run.kernels.embed_forward(run.stream, delta, positions_.in(weights), batch.positions, 1);
+    if (positions_) {
+        const auto inner = run.scratch.scope();
+        const Tensor places = run.scratch.like(x, "model.positions");
+        run.kernels.embed_forward(run.stream, places, positions_.in(weights), batch.positions, 1);
+        run.kernels.add(run.stream, x, places);
+    }
     for (int64_t l = 0; l < config_.decoder_layers; ++l) {
         Block::Saved* block_saved = nullptr;
-        Tensor keep;
         if (saved && saved->recompute == Recompute::none) {
             saved->blocks.push_back(
                 blocks_[static_cast<size_t>(l)].save(*activations, run.dtype, run.acc(), N));
             block_saved = &saved->blocks.back();
         } else if (saved) {
-            keep = activations->tensor(run.dtype, {N, C}, "block.h1");
-            saved->inputs.push_back(keep);
+            saved->inputs.push_back(activations->tensor(run.dtype, {N, C}, "block.input"));
+            run.kernels.cast(run.stream, saved->inputs.back(), x);
         }
-        blocks_[static_cast<size_t>(l)].forward(run, weights, x, delta, l == 0 && !positions_,
-                                                batch, state_of(in, l), state_of(out, l),
-                                                block_saved, keep);
+        blocks_[static_cast<size_t>(l)].forward(run, weights, x, batch, state_of(in, l),
+                                                state_of(out, l), block_saved);
     }
-    Tensor last = x, stats;
     if (saved) {
-        last = saved->last = activations->tensor(run.dtype, {N, C}, "model.last");
-        stats = saved->last_stats = activations->tensor(run.acc(), {N, 2}, "model.last_stats");
+        saved->last.stats = activations->tensor(run.acc(), {N, 2}, "model.last_stats");
+        saved->last.rows = h;
+        if (!final_norm_.keeps_output()) {
+            saved->last.rows = activations->tensor(run.dtype, {N, C}, "model.last");
+            run.kernels.cast(run.stream, saved->last.rows, x);
+        }
     }
-    final_norm_.forward(run, weights, last, h, stats, x, delta);
+    final_norm_.forward(run, weights, h, saved ? saved->last.stats : Tensor{}, x);
 }
 
 void Model::logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const {
@@ -109,7 +113,7 @@ void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows();
     const Tensor d = run.scratch.like(dh, "model.d");
-    final_norm_.backward(run, weights, grads, d, dh, saved.last, saved.last_stats, false);
+    final_norm_.backward(run, weights, grads, d, dh, saved.last, false);
     for (int64_t l = config_.decoder_layers - 1; l >= 0; --l) {
         const Block& block = blocks_[static_cast<size_t>(l)];
         if (saved.recompute == Recompute::none) {

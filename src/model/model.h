@@ -27,7 +27,7 @@ class Model {
     struct Saved {
         std::vector<Block::Saved> blocks; // Recompute::none
         std::vector<Tensor> inputs;       // Recompute::block: [N,C] before each block
-        Tensor last, last_stats;          // input of the final norm, [N,C] and [N,2]
+        Norm::Kept last;                  // of the final norm
         Recompute recompute = Recompute::none;
     };
 

@@ -19,7 +19,7 @@ void Sglu::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* s
     in_.forward(run, weights, uv, x);
     run.kernels.gate_forward(run.stream, h, uv.slice(1, width_, 2 * width_), uv.slice(1, 0, width_),
                              act_);
-    out_.forward(run, weights, y, h);
+    out_.forward(run, weights, y, h, true);
 }
 
 void Sglu::project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const {
@@ -30,15 +30,17 @@ void Sglu::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor
                     Tensor x, const Saved& saved) const {
     const auto scope = run.scratch.scope();
     const int64_t rows = x.shape[0];
-    const Tensor u = saved.uv.slice(1, 0, width_), v = saved.uv.slice(1, width_, 2 * width_);
-    const Tensor h = run.scratch.tensor(run.dtype, {rows, width_}, "sglu.h");
+    const auto u = [&](const Tensor& uv) { return uv.slice(1, 0, width_); };
+    const auto v = [&](const Tensor& uv) { return uv.slice(1, width_, 2 * width_); };
     const Tensor dh = run.scratch.tensor(run.dtype, {rows, width_}, "sglu.dh");
     const Tensor duv = run.scratch.tensor(run.dtype, {rows, 2 * width_}, "sglu.duv");
-    run.kernels.gate_forward(run.stream, h, v, u, act_);
-    out_.backward(run, weights, grads, dh, dy, h);
-    run.kernels.gate_backward(run.stream, duv.slice(1, width_, 2 * width_), duv.slice(1, 0, width_),
-                              dh, v, u, act_);
-    in_.backward(run, weights, grads, dx, duv, x);
+    out_.backward_input(run, weights, dh, dy);
+    // h = act(u) * v is made again where dh lay.
+    const Tensor h = dh;
+    run.kernels.gate_backward(run.stream, v(duv), u(duv), h, dh, v(saved.uv), u(saved.uv), act_);
+    out_.backward_weights(run, grads, dy, h);
+    in_.backward_weights(run, grads, duv, x);
+    in_.backward_input(run, weights, dx, duv);
 }
 
 } // namespace tnl

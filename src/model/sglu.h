@@ -14,6 +14,7 @@ class Sglu {
     };
     Sglu(ParamTable& table, const std::string& name, const ModelConfig& config);
     Saved save(Arena& arena, DType dtype, int64_t rows) const;
+    // y += the unit's output
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const;
     // The first half of forward: fills saved.
     void project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const;

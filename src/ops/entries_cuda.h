@@ -13,15 +13,20 @@ void bias_backward(Stream&, Tensor dbias, Tensor dy);
 void embed_forward(Stream&, Tensor y, Tensor table, Tensor ids, float scale);
 void embed_backward(Stream&, Tensor dtable, Tensor dy, Tensor ids, float scale);
 
-void norm_forward(Stream&, Tensor h, Tensor y, Tensor stats, Tensor x, Tensor delta, NormKind kind,
-                  NormWeights weights, float eps);
+void norm_forward(Stream&, Tensor y, Tensor stats, Tensor x, NormKind kind, NormWeights weights,
+                  float eps);
 void norm_backward(Stream&, Tensor dx, NormWeights dweights, Tensor dy, Tensor x, Tensor stats,
-                   NormKind kind, NormWeights weights, bool accumulate);
+                   NormKind kind, NormWeights weights, bool of_output, bool accumulate);
+void srms_gate_forward(Stream&, Tensor y, Tensor stats, Tensor x, Tensor g, float eps,
+                       Activation act);
+void srms_gate_backward(Stream&, Tensor dx, Tensor dg, Tensor y, Tensor dy, Tensor x, Tensor g,
+                        Tensor stats, Activation act);
 
 void act_forward(Stream&, Tensor y, Tensor x, Activation act);
 void act_backward(Stream&, Tensor dx, Tensor dy, Tensor x, Activation act);
 void gate_forward(Stream&, Tensor y, Tensor a, Tensor g, Activation act);
-void gate_backward(Stream&, Tensor da, Tensor dg, Tensor dy, Tensor a, Tensor g, Activation act);
+void gate_backward(Stream&, Tensor da, Tensor dg, Tensor y, Tensor dy, Tensor a, Tensor g,
+                   Activation act);
 
 void lrpe_forward(Stream&, Tensor y, Tensor x, Tensor theta, Tensor positions);
 void lrpe_backward(Stream&, Tensor dx, Tensor dtheta, Tensor dy, Tensor x, Tensor theta,

@@ -65,14 +65,21 @@ struct Kernels {
     void (*embed_backward)(Stream&, Tensor dtable, Tensor dy, Tensor ids, float scale);
 
     // ---- norms over the last dimension ----
-    // h = x + delta (delta optional: h = x; h may alias x or be empty when delta is), y = norm(h).
-    // stats [N,2] acc: (mean, rstd), mean 0 for srms and rms; optional in inference.
-    // srms: y = h / sqrt(mean(h^2) + eps) (2307.14995 sec. 3; released norm.py)
-    void (*norm_forward)(Stream&, Tensor h, Tensor y, Tensor stats, Tensor x, Tensor delta,
-                         NormKind kind, NormWeights weights, float eps);
-    // dx = d norm(x)^T dy, added to dx when accumulate. dweights (acc, optional) are added to.
+    // y = norm(x); y may alias x. stats [N,2] acc: (mean, rstd), mean 0 for srms and rms; optional
+    // in inference. srms: y = x / sqrt(mean(x^2) + eps) (2307.14995 sec. 3; released norm.py)
+    void (*norm_forward)(Stream&, Tensor y, Tensor stats, Tensor x, NormKind kind,
+                         NormWeights weights, float eps);
+    // dx = d norm(x)^T dy, added to dx when accumulate; dx may alias dy. dweights (acc, optional)
+    // are added to. x: what was normalised or, of_output, what came out: srms alone can do with it.
     void (*norm_backward)(Stream&, Tensor dx, NormWeights dweights, Tensor dy, Tensor x,
-                          Tensor stats, NormKind kind, NormWeights weights, bool accumulate);
+                          Tensor stats, NormKind kind, NormWeights weights, bool of_output,
+                          bool accumulate);
+    // y = srms(x) * act(g) in one pass, the end of a token mixer; y may alias x. stats as above.
+    void (*srms_gate_forward)(Stream&, Tensor y, Tensor stats, Tensor x, Tensor g, float eps,
+                              Activation act);
+    // dx and dg, and y (optional) once more; y or dx may alias dy
+    void (*srms_gate_backward)(Stream&, Tensor dx, Tensor dg, Tensor y, Tensor dy, Tensor x,
+                               Tensor g, Tensor stats, Activation act);
 
     // ---- activations and gates ----
     // y = act(x), any equal shapes of rank 2 or 3; y may alias x. exp subtracts the maximum over
@@ -82,8 +89,9 @@ struct Kernels {
     void (*act_backward)(Stream&, Tensor dx, Tensor dy, Tensor x, Activation act);
     // y[N,C] = a * act(g)
     void (*gate_forward)(Stream&, Tensor y, Tensor a, Tensor g, Activation act);
-    // da = dy * act(g), dg = dy * a * act'(g); da may alias dy or a, dg may alias g
-    void (*gate_backward)(Stream&, Tensor da, Tensor dg, Tensor dy, Tensor a, Tensor g,
+    // da = dy * act(g), dg = dy * a * act'(g); da may alias dy or a, dg may alias g. y (optional)
+    // = a * act(g) once more: it may alias dy, and with it da and dg alias none of the inputs.
+    void (*gate_backward)(Stream&, Tensor da, Tensor dg, Tensor y, Tensor dy, Tensor a, Tensor g,
                           Activation act);
 
     // ---- LRPE-d (2405.17381 eq. 9): y = [x cos(theta p), x sin(theta p)] ----

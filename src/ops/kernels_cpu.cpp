@@ -20,6 +20,8 @@ const Kernels& cpu_kernels() {
         .embed_backward = fast::embed_backward,
         .norm_forward = fast::norm_forward,
         .norm_backward = fast::norm_backward,
+        .srms_gate_forward = fast::srms_gate_forward,
+        .srms_gate_backward = fast::srms_gate_backward,
         .act_forward = fast::act_forward,
         .act_backward = fast::act_backward,
         .gate_forward = fast::gate_forward,

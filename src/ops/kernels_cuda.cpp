@@ -12,6 +12,8 @@ const Kernels* cuda_kernels() {
         .embed_backward = cuda::embed_backward,
         .norm_forward = cuda::norm_forward,
         .norm_backward = cuda::norm_backward,
+        .srms_gate_forward = cuda::srms_gate_forward,
+        .srms_gate_backward = cuda::srms_gate_backward,
         .act_forward = cuda::act_forward,
         .act_backward = cuda::act_backward,
         .gate_forward = cuda::gate_forward,

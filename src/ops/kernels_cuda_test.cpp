@@ -100,14 +100,11 @@ TEST(CudaNorm, Forward) {
                         const int64_t N = 37;
                         const NormWeights w = norm_weights(bed, kind, C, false);
                         const Tensor x = bed.input({N, C}, 2, way == 1 ? 3 : 0);
-                        const Tensor y = bed.output({N, C}), stats = bed.acc_output({N, 2});
-                        Tensor delta, h;
-                        if (way >= 1) delta = bed.input({N, C});
-                        if (way >= 1) h = way == 2 ? x : bed.output({N, C});
-                        bed.kernels.norm_forward(bed.stream(), h, y, way == 3 ? Tensor{} : stats, x,
-                                                 delta, kind, w, 1e-5f);
+                        const Tensor y = way == 2 ? x : bed.output({N, C});
+                        const Tensor stats = bed.acc_output({N, 2});
+                        bed.kernels.norm_forward(bed.stream(), y, way == 3 ? Tensor{} : stats, x,
+                                                 kind, w, 1e-5f);
                         bed.keep("y", y);
-                        if (h) bed.keep("h", h);
                         if (way != 3 && C > 1) bed.keep("stats", stats);
                     },
                     fmt::format("norm {} C={} way {}", static_cast<int>(kind), C, way));
@@ -126,18 +123,49 @@ TEST(CudaNorm, Backward) {
                             const Tensor x = bed.input({N, C}, 2, way == 1 ? 3 : 0);
                             const Tensor dy = bed.input({N, C}), y = bed.output({N, C});
                             const Tensor stats = bed.acc_output({N, 2});
-                            bed.kernels.norm_forward(bed.stream(), {}, y, stats, x, {}, kind, w,
-                                                     1e-5f);
+                            bed.kernels.norm_forward(bed.stream(), y, stats, x, kind, w, 1e-5f);
                             const Tensor dx = way == 2 ? bed.input({N, C}) : bed.output({N, C});
                             if (way == 3) dw = {};
                             bed.kernels.norm_backward(bed.stream(), dx, dw, dy, x, stats, kind, w,
-                                                      way == 2);
+                                                      false, way == 2);
                             bed.keep("dx", dx);
+                            if (kind == NormKind::srms) {
+                                const Tensor again = bed.output({N, C});
+                                bed.kernels.norm_backward(bed.stream(), again, {}, dy, y, stats,
+                                                          kind, {}, true, false);
+                                bed.keep("dx from the output", again);
+                            }
                             if (dw.weight) bed.keep("dweight", dw.weight);
                             if (dw.bias) bed.keep("dbias", dw.bias);
                         },
                         fmt::format("norm backward {} {}x{} way {}", static_cast<int>(kind), N, C,
                                     way));
+}
+
+TEST(CudaSrmsGate, BothWays) {
+    TNL_NEEDS_GPU();
+    for (Activation act : {Activation::identity, Activation::sigmoid, Activation::exp})
+        for (int64_t C : {43, 64, 1024, 1032, 2816, 5000})
+            for (int way = 0; way < 3; ++way)
+                compare(
+                    [=](Bed& bed) {
+                        const int64_t N = 37;
+                        const Tensor x = bed.input({N, C}, 2), g = bed.input({N, C}, 2, 8);
+                        const Tensor dy = bed.input({N, C}), stats = bed.acc_output({N, 2});
+                        const Tensor y = bed.output({N, C}), dg = bed.output({N, C}, 8);
+                        bed.kernels.srms_gate_forward(bed.stream(), y, stats, x, g, 1e-5f, act);
+                        bed.keep("y", y);
+                        bed.keep("stats", stats);
+                        const Tensor dx = way == 1 ? dy : bed.output({N, C});
+                        const Tensor again = way == 2 ? dy : bed.output({N, C});
+                        bed.kernels.srms_gate_backward(bed.stream(), dx, dg,
+                                                       way == 1 ? Tensor{} : again, dy, x, g, stats,
+                                                       act);
+                        bed.keep("dx", dx);
+                        bed.keep("dg", dg);
+                        if (way != 1) bed.keep("y again", again);
+                    },
+                    fmt::format("srms gated by {} C={} way {}", name_of(act), C, way));
 }
 
 // [N,C] with and without gaps, [N,H,D], and [N,H,D] as a part of wider rows.
@@ -184,10 +212,15 @@ TEST(CudaGate, BothWays) {
                     const Tensor dy = shaped(bed, shape, 1), y = shaped_output(bed, shape);
                     const Tensor dg = shaped_output(bed, shape);
                     bed.kernels.gate_forward(bed.stream(), y, a, g, act);
-                    bed.kernels.gate_backward(bed.stream(), dy, dg, dy, a, g, act);
-                    bed.keep("y", y);
-                    bed.keep("da", dy);
+                    const Tensor da = shaped_output(bed, shape), again = shaped(bed, shape, 1);
+                    bed.kernels.gate_backward(bed.stream(), da, dg, again, again, a, g, act);
+                    bed.keep("da", da);
                     bed.keep("dg", dg);
+                    bed.keep("y again", again);
+                    bed.kernels.gate_backward(bed.stream(), dy, dg, {}, dy, a, g, act);
+                    bed.keep("y", y);
+                    bed.keep("da in place", dy);
+                    bed.keep("dg, without y", dg);
                     bed.kernels.gate_forward(bed.stream(), a, a, g, act);
                     bed.keep("y in place", a);
                 },

@@ -20,6 +20,8 @@ const Kernels& cpu_oracle_kernels() {
         .embed_backward = oracle::embed_backward,
         .norm_forward = oracle::norm_forward,
         .norm_backward = oracle::norm_backward,
+        .srms_gate_forward = oracle::srms_gate_forward,
+        .srms_gate_backward = oracle::srms_gate_backward,
         .act_forward = oracle::act_forward,
         .act_backward = oracle::act_backward,
         .gate_forward = oracle::gate_forward,

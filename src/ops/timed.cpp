@@ -11,7 +11,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Cell {
     const char* name = "";
-    double seconds = 0, flops = 0;
+    double seconds = 0, flops = 0, bytes = 0;
     int64_t calls = 0;
 };
 
@@ -43,11 +43,66 @@ class Timer {
     Clock::time_point start_;
 };
 
+// What a call moves at least: each tensor once.
+template <class T> double bytes_of(const T&) { return 0; }
+double bytes_of(const Tensor& x) {
+    return x.rank == 0 ? 0 : static_cast<double>(x.size() * size_of(x.dtype));
+}
+double bytes_of(const LightningForward& c) {
+    double sum = 0;
+    for (const Tensor* x : {&c.q, &c.k, &c.v, &c.o, &c.state_in, &c.state_out}) sum += bytes_of(*x);
+    return sum;
+}
+double bytes_of(const LightningBackward& c) {
+    double sum = bytes_of(c.state_in) + bytes_of(c.dstate_out) + bytes_of(c.dstate_in);
+    for (const Tensor* x : {&c.q, &c.k, &c.v, &c.dout, &c.dq, &c.dk, &c.dv}) sum += bytes_of(*x);
+    return sum;
+}
+
+// Beyond that: what is read and written, and tables of which a call touches some rows.
+template <auto Member> struct Besides {
+    template <class... Args> static double bytes(const Args&...) { return 0; }
+};
+template <> struct Besides<&Kernels::bias_forward> {
+    static double bytes(Stream&, Tensor y, Tensor) { return bytes_of(y); }
+};
+template <> struct Besides<&Kernels::embed_forward> {
+    static double bytes(Stream&, Tensor y, Tensor table, Tensor, float) {
+        return bytes_of(y) - bytes_of(table);
+    }
+};
+template <> struct Besides<&Kernels::embed_backward> {
+    static double bytes(Stream&, Tensor dtable, Tensor, Tensor, float) { return bytes_of(dtable); }
+};
+template <> struct Besides<&Kernels::norm_backward> {
+    static double bytes(Stream&, Tensor dx, NormWeights, Tensor, Tensor, Tensor, NormKind,
+                        NormWeights, bool, bool accumulate) {
+        return accumulate ? bytes_of(dx) : 0;
+    }
+};
+template <> struct Besides<&Kernels::cross_entropy> {
+    static double bytes(Stream&, Tensor, Tensor logits, Tensor, bool gradient, float) {
+        return gradient ? bytes_of(logits) : 0;
+    }
+};
+template <> struct Besides<&Kernels::adamw> {
+    static double bytes(Stream&, Tensor, Tensor master, Tensor m, Tensor v, Tensor, const AdamW&) {
+        return bytes_of(master) + bytes_of(m) + bytes_of(v);
+    }
+};
+template <> struct Besides<&Kernels::add> {
+    static double bytes(Stream&, Tensor y, Tensor) { return bytes_of(y); }
+};
+template <> struct Besides<&Kernels::scale> {
+    static double bytes(Stream&, Tensor y, float) { return bytes_of(y); }
+};
+
 // One wrapper for each member: its type is the member's, its cell a static of its own.
 template <auto Member> struct Wrapper;
 template <class... Args, void (*Kernels::*Member)(Args...)> struct Wrapper<Member> {
     static inline size_t cell = 0;
     static void call(Args... args) {
+        state().cells[cell].bytes += (bytes_of(args) + ...) + Besides<Member>::bytes(args...);
         const Timer timer(cell);
         (state().real->*Member)(args...);
     }
@@ -88,6 +143,8 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     TNL_WRAP(embed_backward);
     TNL_WRAP(norm_forward);
     TNL_WRAP(norm_backward);
+    TNL_WRAP(srms_gate_forward);
+    TNL_WRAP(srms_gate_backward);
     TNL_WRAP(act_forward);
     TNL_WRAP(act_backward);
     TNL_WRAP(gate_forward);
@@ -113,7 +170,7 @@ std::vector<KernelTime> kernel_times() {
     const State& s = state();
     for (size_t i = 0; i < s.used; ++i)
         if (const Cell& c = s.cells[i]; c.calls > 0)
-            out.push_back({c.name, c.seconds, c.calls, c.flops});
+            out.push_back({c.name, c.seconds, c.calls, c.flops, c.bytes});
     std::ranges::sort(out, std::greater<>(), &KernelTime::seconds);
     return out;
 }

@@ -14,6 +14,8 @@ struct KernelTime {
     double seconds = 0;
     int64_t calls = 0;
     double flops = 0; // gemm: 2 M N K of every call; 0 for the rest
+    double bytes =
+        0; // least traffic: what is read, once, and what is written; of small kernels only
 };
 
 // Every entry calls `real`'s and adds up its wall time; where `device` is given it waits for the

@@ -34,6 +34,7 @@ TEST(TimedKernels, CountsCallsAndFlops) {
         EXPECT_GE(t.seconds, 0);
         EXPECT_EQ(t.calls, t.name == "gemm" ? 2 : 1) << t.name;
         EXPECT_EQ(t.flops, t.name == "gemm" ? 2 * 2.0 * 3 * 5 * 7 : 0) << t.name;
+        EXPECT_EQ(t.bytes, t.name == "gemm" ? 0 : 2 * 4.0 * 3 * 5) << t.name;
     }
     reset_kernel_times();
     EXPECT_TRUE(kernel_times().empty());

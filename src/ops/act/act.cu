@@ -89,20 +89,24 @@ template <class T, int V> struct GateForward {
 };
 
 template <class T, int V> struct GateBackward {
-    DeviceRows<T> da, dg, dy, a;
+    DeviceRows<T> da, dg, y, dy, a; // y: null where absent
     Argument<T> g;
     __device__ void operator()(int64_t r, int64_t c) const {
         auto pg = load_pack<V>(g.x.row(r) + c);
         auto pa = load_pack<V>(a.row(r) + c);
         const auto d = load_pack<V>(dy.row(r) + c);
+        Pack<T, V> again;
         const AccOf<T> shift = g.shift(r);
         with_activation(g.act, [&](auto act) {
             for (int i = 0; i < V; ++i) {
                 const AccOf<T> x = to_acc(pg.x[i]) - shift, gradient = to_acc(d.x[i]);
-                pg.x[i] = from_acc<T>(gradient * to_acc(pa.x[i]) * act.slope(x));
-                pa.x[i] = from_acc<T>(gradient * act.value(x));
+                const AccOf<T> value = act.value(x), factor = to_acc(pa.x[i]);
+                again.x[i] = from_acc<T>(factor * value);
+                pg.x[i] = from_acc<T>(gradient * factor * act.slope(x));
+                pa.x[i] = from_acc<T>(gradient * value);
             }
         });
+        if (y) store_pack(y.row(r) + c, again);
         store_pack(da.row(r) + c, pa);
         store_pack(dg.row(r) + c, pg);
     }
@@ -151,16 +155,17 @@ void gate_forward(Stream& s, Tensor y, Tensor a, Tensor g, Activation act) {
     });
 }
 
-void gate_backward(Stream& s, Tensor da, Tensor dg, Tensor dy, Tensor a, Tensor g, Activation act) {
+void gate_backward(Stream& s, Tensor da, Tensor dg, Tensor y, Tensor dy, Tensor a, Tensor g,
+                   Activation act) {
     CudaStream& stream = cuda_of(s);
-    const Layout layout({&a, &g, &dy, &da, &dg}, by_row(act));
+    const Layout layout({&a, &g, &dy, &da, &dg, &y}, by_row(act));
     dispatch_float(a.dtype, [&]<class T>() {
         using D = DeviceType<T>;
         const auto argument_g = argument<T>(stream, layout, g, act);
         map_rows<kVec<D>>(stream, layout, [&](auto v) {
             return GateBackward<D, v()>{device_rows<T>(layout, da), device_rows<T>(layout, dg),
-                                        device_rows<T>(layout, dy), device_rows<T>(layout, a),
-                                        argument_g};
+                                        device_rows<T>(layout, y),  device_rows<T>(layout, dy),
+                                        device_rows<T>(layout, a),  argument_g};
         });
     });
 }

@@ -57,21 +57,28 @@ void gate_forward(Stream& stream, Tensor y, Tensor a, Tensor g, Activation act) 
     });
 }
 
-void gate_backward(Stream& stream, Tensor da, Tensor dg, Tensor dy, Tensor a, Tensor g,
+void gate_backward(Stream& stream, Tensor da, Tensor dg, Tensor y, Tensor dy, Tensor a, Tensor g,
                    Activation act) {
-    if (a.dtype == DType::f64) return oracle::gate_backward(stream, da, dg, dy, a, g, act);
+    if (a.dtype == DType::f64) return oracle::gate_backward(stream, da, dg, y, dy, a, g, act);
     check_same_shape(da, a, "da", "a");
     check_same_shape(dg, a, "dg", "a");
     check_same_shape(dy, a, "dy", "a");
     check_same_shape(g, a, "g", "a");
+    if (y) check_same_shape(y, a, "y", "a");
     dispatch_f32_bf16(a.dtype, [&]<class S>() {
+        const auto to_a = rows_of<S>(da, "da"), to_g = rows_of<S>(dg, "dg");
+        const auto d = rows_of<S>(dy, "dy"), left = rows_of<S>(a, "a"), right = rows_of<S>(g, "g");
+        const auto backward = [&](S* pa, S* pg, const S* pd, const S* l, const S* r, int64_t n) {
+            loops<S>().gate_backward(pa, pg, pd, l, r, n, act);
+        };
+        if (!y) return for_activation(stream, act, backward, to_a, to_g, d, left, right);
         for_activation(
             stream, act,
-            [&](S* to_a, S* to_g, const S* d, const S* left, const S* right, int64_t n) {
-                loops<S>().gate_backward(to_a, to_g, d, left, right, n, act);
+            [&](S* pa, S* pg, const S* pd, const S* l, const S* r, S* again, int64_t n) {
+                backward(pa, pg, pd, l, r, n);
+                loops<S>().gate_forward(again, l, r, n, act); // after dy, which it may replace
             },
-            rows_of<S>(da, "da"), rows_of<S>(dg, "dg"), rows_of<S>(dy, "dy"), rows_of<S>(a, "a"),
-            rows_of<S>(g, "g"));
+            to_a, to_g, d, left, right, rows_of<S>(y, "y"));
     });
 }
 

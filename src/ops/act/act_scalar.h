@@ -1,8 +1,9 @@
-// Activations of one number, as PyTorch defines them. `exp` is a row operation and not here.
+// Activations of one number, as PyTorch defines them, and of rows, which `exp` needs.
 #pragma once
 
 #include "ops/kernels.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace tnl {
@@ -66,5 +67,24 @@ template <class A> A act_slope(Activation act, A x) {
     }
     return A(1);
 }
+
+// One row of activations, made number by number: `value(i)` and `slope(i)`. For exp both are
+// exp(x - max x), since no gradient flows through the maximum.
+template <class T> struct ActRow {
+    using A = Accumulator<T>;
+    ActRow(Activation act_, const T* x_, int64_t n) : act(act_), x(x_) {
+        if (act != Activation::exp) return;
+        for (int64_t i = 0; i < n; ++i) max = i == 0 ? A(x[i]) : std::max(max, A(x[i]));
+    }
+    A value(int64_t i) const {
+        return act == Activation::exp ? std::exp(A(x[i]) - max) : act_value(act, A(x[i]));
+    }
+    A slope(int64_t i) const {
+        return act == Activation::exp ? std::exp(A(x[i]) - max) : act_slope(act, A(x[i]));
+    }
+    Activation act;
+    const T* x;
+    A max = 0;
+};
 
 } // namespace tnl

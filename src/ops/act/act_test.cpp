@@ -87,7 +87,7 @@ TEST_P(EachActivation, GradientsAreFiniteDifferences) {
         k.act_forward(bed.stream(), y, x, act);
         for (int64_t i = 0; i < x.size(); ++i)
             EXPECT_NEAR(value_at(dx, i), value_at(y, i) * value_at(w, i), 1e-15);
-        k.gate_backward(bed.stream(), da, dx, w, a, x, act);
+        k.gate_backward(bed.stream(), da, dx, {}, w, a, x, act);
         for (int64_t i = 0; i < x.size(); ++i) {
             EXPECT_NEAR(value_at(da, i), value_at(y, i) * value_at(w, i), 1e-15);
             EXPECT_NEAR(value_at(dx, i), value_at(y, i) * value_at(w, i) * value_at(a, i), 1e-15);
@@ -98,7 +98,7 @@ TEST_P(EachActivation, GradientsAreFiniteDifferences) {
         k.act_forward(bed.stream(), y, x, act);
         return dot(w, y);
     }));
-    k.gate_backward(bed.stream(), da, dx, w, a, x, act);
+    k.gate_backward(bed.stream(), da, dx, {}, w, a, x, act);
     const auto gate = [&] {
         k.gate_forward(bed.stream(), y, a, x, act);
         return dot(w, y);
@@ -114,10 +114,16 @@ TEST_P(EachActivation, FastMatchesOracle) {
         const Strided x(bed, dtype, 61, 333, 1, 2), a(bed, dtype, 61, 333, 2);
         const OwnedTensor dy = exact_normal(bed, dtype, {61, 333}, 3);
         for (int i = 0; i < 5; ++i) out.push_back(bed.zeros(dtype, {61, 333}));
+        out.push_back(exact_normal(bed, dtype, {61, 333}, 3)); // dy, then y again
+        for (int i = 0; i < 2; ++i) out.push_back(bed.zeros(dtype, {61, 333}));
         k.act_forward(bed.stream(), out[0], x.view, act);
         k.act_backward(bed.stream(), out[1], dy, x.view, act);
         k.gate_forward(bed.stream(), out[2], a.view, x.view, act);
-        k.gate_backward(bed.stream(), out[3], out[4], dy, a.view, x.view, act);
+        k.gate_backward(bed.stream(), out[3], out[4], {}, dy, a.view, x.view, act);
+        k.gate_backward(bed.stream(), out[6], out[7], out[5], out[5], a.view, x.view, act);
+        EXPECT_TRUE(identical(out[5], out[2]));
+        EXPECT_TRUE(identical(out[6], out[3]));
+        EXPECT_TRUE(identical(out[7], out[4]));
         return out;
     });
 }
@@ -146,8 +152,8 @@ TEST(Gate, BackwardMayOverwriteItsInputs) {
         OwnedTensor g = bed.normal(dtype, {9, 50}, 3), da = bed.zeros(dtype, {9, 50});
         OwnedTensor dg = bed.zeros(dtype, {9, 50});
         const Kernels& k = cpu_kernels();
-        k.gate_backward(bed.stream(), da, dg, dy, a, g, Activation::silu);
-        k.gate_backward(bed.stream(), dy, g, dy, a, g, Activation::silu);
+        k.gate_backward(bed.stream(), da, dg, {}, dy, a, g, Activation::silu);
+        k.gate_backward(bed.stream(), dy, g, {}, dy, a, g, Activation::silu);
         EXPECT_TRUE(identical(dy, da));
         EXPECT_TRUE(identical(g, dg));
     }

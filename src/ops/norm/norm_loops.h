@@ -41,21 +41,10 @@ template <class S> float squares_of_row(const S* x, int64_t C, float mean) {
 template <class S> void norm_forward(const NormRow<S>& r) {
     const int64_t C = r.C;
     const S* x = r.x;
-    if (r.h) {
-        S* h = r.h;
-        if (r.delta) {
-            const S* delta = r.delta;
-#pragma omp simd
-            for (int64_t c = 0; c < C; ++c) store(h[c], load(x[c]) + load(delta[c]));
-        } else if (h != x) {
-#pragma omp simd
-            for (int64_t c = 0; c < C; ++c) h[c] = x[c];
-        }
-        x = h;
-    }
     const float size = static_cast<float>(C);
-    const float mean = r.centred ? sum_of_row(x, C) / size : 0.0f;
-    const float rstd = 1.0f / __builtin_sqrtf(squares_of_row(x, C, mean) / size + r.eps);
+    const float mean = r.given ? r.stats[0] : r.centred ? sum_of_row(x, C) / size : 0.0f;
+    const float rstd =
+        r.given ? r.stats[1] : 1.0f / __builtin_sqrtf(squares_of_row(x, C, mean) / size + r.eps);
     S* y = r.y;
     const S *w = r.weight, *b = r.bias;
     if (w && b) {
@@ -69,20 +58,20 @@ template <class S> void norm_forward(const NormRow<S>& r) {
 #pragma omp simd
         for (int64_t c = 0; c < C; ++c) store(y[c], (load(x[c]) - mean) * rstd);
     }
-    if (r.stats) {
+    if (r.stats && !r.given) {
         r.stats[0] = mean;
         r.stats[1] = rstd;
     }
 }
 
-// dx = rstd (g - mean(g) - z mean(g z)), z = (x - mean) rstd, g = dy weight; mean(g) only if
-// centred.
+// dx = rstd (g - mean(g) - z mean(g z)), z = (x - mean) rstd, or x of_output, g = dy weight;
+// mean(g) only if centred.
 template <bool kWeight, bool kAccumulate, class S>
 void norm_backward_as(const NormBackwardRow<S>& r) {
     const int64_t C = r.C;
     S* dx = r.dx;
     const S *dy = r.dy, *x = r.x, *w = r.weight;
-    const float mean = r.mean, rstd = r.rstd;
+    const float mean = r.mean, rstd = r.rstd, spread = r.of_output ? 1.0f : rstd;
     const auto weighted = [=](int64_t c) {
         if constexpr (kWeight)
             return load(dy[c]) * load(w[c]);
@@ -97,7 +86,7 @@ void norm_backward_as(const NormBackwardRow<S>& r) {
         for (int64_t c = begin; c < end; ++c) {
             const float g = weighted(c);
             part_g += g;
-            part_gz += g * ((load(x[c]) - mean) * rstd);
+            part_gz += g * ((load(x[c]) - mean) * spread);
         }
         sum_g += part_g;
         sum_gz += part_gz;
@@ -106,7 +95,7 @@ void norm_backward_as(const NormBackwardRow<S>& r) {
     const float mean_g = r.centred ? sum_g / size : 0.0f, mean_gz = sum_gz / size;
 #pragma omp simd
     for (int64_t c = 0; c < C; ++c) {
-        const float z = (load(x[c]) - mean) * rstd;
+        const float z = (load(x[c]) - mean) * spread;
         const float d = rstd * (weighted(c) - mean_g - z * mean_gz);
         if constexpr (kAccumulate)
             store(dx[c], load(dx[c]) + d);

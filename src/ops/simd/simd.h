@@ -9,20 +9,21 @@
 
 namespace tnl {
 
-// One row of a norm. Null h, delta, stats, weight, bias: absent.
+// One row of a norm. Null stats, weight, bias: absent.
 template <class S> struct NormRow {
-    S *h, *y;
+    S* y;
     float* stats; // mean, rstd
-    const S *x, *delta, *weight, *bias;
+    const S *x, *weight, *bias;
     int64_t C;
     bool centred; // subtract the mean: layer norm
     float eps;
+    bool given = false; // stats are read, not written
 };
 template <class S> struct NormBackwardRow {
     S* dx;
-    const S *dy, *x, *weight;
+    const S *dy, *x, *weight; // x: of_output, what came out of the norm
     int64_t C;
-    bool centred, accumulate;
+    bool centred, of_output, accumulate;
     float mean, rstd;
 };
 
