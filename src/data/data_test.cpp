@@ -200,6 +200,41 @@ TEST_F(Data, TheOrderDependsOnSeedEpochAndPositionOnly) {
     EXPECT_EQ(over.second, (LoaderState{7, 1, 2}));
 }
 
+TEST_F(Data, PiecesOfRowsAreTheRows) {
+    write("shard-00000.tnl", 300, 5);
+    const ShardSet set(folder);
+    const LoaderOptions whole{.row_tokens = 24, .shuffle = true, .reset_at_documents = false};
+    LoaderOptions cut = whole;
+    cut.pieces = 3;
+    const int64_t n = Loader(set, whole, {7, 0, 0}).rows_per_epoch();
+    for (const int64_t cursor : {int64_t{0}, n - 1}) { // the latter crosses into the next epoch
+        Loader rows(set, whole, {7, 0, cursor});
+        LoaderState state{7, 0, cursor};
+        TokenRows row, piece;
+        rows.next(2, row);
+        for (int64_t p = 0; p < 3; ++p) {
+            Loader pieces(set, cut, state); // as if begun anew at every piece
+            pieces.next(2, piece);
+            state = pieces.state();
+            EXPECT_EQ(piece.piece, p);
+            EXPECT_EQ(piece.cu_seqlens, (std::vector<int32_t>{0, 8, 16}));
+            for (size_t r = 0; r < 2; ++r)
+                for (size_t t = 0; t < 8; ++t) {
+                    const size_t at = r * 8 + t, in_row = r * 24 + static_cast<size_t>(p) * 8 + t;
+                    ASSERT_EQ(piece.ids[at], row.ids[in_row]);
+                    ASSERT_EQ(piece.targets[at], row.targets[in_row]);
+                    ASSERT_EQ(piece.positions[at], row.positions[in_row]);
+                }
+        }
+        EXPECT_EQ(state, rows.state());
+    }
+    EXPECT_THROW(Loader(set, {.row_tokens = 8, .pieces = 2}, {}), Error) << "ends with documents";
+    cut.pieces = 5;
+    EXPECT_THROW(Loader(set, cut, {}), Error);
+    cut.pieces = 3;
+    EXPECT_THROW(Loader(set, cut, {.seed = 7, .epoch = 0, .cursor = 0, .piece = 3}), Error);
+}
+
 TEST_F(Data, ACorpusTooShortIsRefused) {
     ShardWriter writer(folder / "shard-00000.tnl", 10, 1);
     writer.add(std::vector<int32_t>{3, 4, 5, 2}, 3);

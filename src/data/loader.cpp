@@ -30,6 +30,13 @@ Loader::Loader(const ShardSet& shards, LoaderOptions options, LoaderState state)
     : shards_(shards), options_(options), state_(state) {
     const int64_t T = options.row_tokens;
     TNL_CHECK(T >= 1, "rows of {} tokens, wanted at least 1", T);
+    TNL_CHECK(options.pieces >= 1 && T % options.pieces == 0,
+              "rows of {} tokens in {} pieces, wanted pieces of equal size", T, options.pieces);
+    TNL_CHECK(options.pieces == 1 || !options.reset_at_documents,
+              "rows in {} pieces end with their documents, wanted one or the other",
+              options.pieces);
+    TNL_CHECK(state.piece >= 0 && state.piece < options.pieces,
+              "loader state of piece {}, the rows have {}", state.piece, options.pieces);
     // With any offset below T there is room for this many rows and the target after the last.
     rows_ = (shards.tokens() - 1) / T - (options.shuffle ? 1 : 0);
     if (rows_ < 1 && shards.tokens() > T) {
@@ -63,18 +70,25 @@ void Loader::next(int64_t rows, TokenRows& out) {
     out.positions.clear();
     out.cu_seqlens.assign(1, 0);
     out.counted = 0;
+    out.piece = state_.piece;
+    LoaderState after = state_; // of all pieces of these rows
     for (int64_t r = 0; r < rows; ++r) {
-        if (state_.cursor == rows_) {
-            ++state_.epoch;
-            state_.cursor = 0;
+        if (after.cursor == rows_) {
+            ++after.epoch;
+            after.cursor = 0;
         }
-        append(row_begin(state_.epoch, state_.cursor), out);
-        ++state_.cursor;
+        const int64_t first = state_.piece * (options_.row_tokens / options_.pieces);
+        append(row_begin(after.epoch, after.cursor) + first, first, out);
+        ++after.cursor;
     }
+    if (++state_.piece < options_.pieces) return;
+    state_ = after;
+    state_.piece = 0;
 }
 
-void Loader::append(int64_t begin, TokenRows& out) const {
-    const int64_t T = options_.row_tokens;
+// `first`: the position of the token at `begin` in its row.
+void Loader::append(int64_t begin, int64_t first, TokenRows& out) const {
+    const int64_t T = options_.row_tokens / options_.pieces;
     std::vector<int32_t> row(static_cast<size_t>(T + 1)), inner;
     shards_.read(begin, T + 1, row.data());
     // A document that starts right after the row makes its last target another document's.
@@ -84,10 +98,11 @@ void Loader::append(int64_t begin, TokenRows& out) const {
     out.targets.insert(out.targets.end(), row.begin() + 1, row.end());
     for (const int32_t start : inner) out.targets[static_cast<size_t>(base + start - 1)] = -1;
     if (inner.empty() || inner.back() < T) inner.push_back(static_cast<int32_t>(T));
-    for (int32_t first = 0; const int32_t end : inner) {
-        for (int32_t p = 0; p < end - first; ++p) out.positions.push_back(p);
+    for (int32_t start = 0; const int32_t end : inner) {
+        for (int32_t p = 0; p < end - start; ++p)
+            out.positions.push_back(static_cast<int32_t>(first) + p);
         out.cu_seqlens.push_back(base + end);
-        first = end;
+        start = end;
     }
     for (size_t i = static_cast<size_t>(base); i < out.targets.size(); ++i)
         out.counted += out.targets[i] >= 0;

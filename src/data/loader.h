@@ -2,8 +2,9 @@
 //
 // The corpus is one sequence of tokens, documents one after the other. An epoch shifts it by a
 // random offset below T, cuts it into rows of T (plus the next token, as target), and visits the
-// rows in a random order; the remainder at both ends is left to other epochs' offsets. Nothing is
-// kept but three numbers, so resuming, any number of ranks, and any batch size see the same order.
+// rows in a random order; the remainder at both ends is left to other epochs' offsets. Rows longer
+// than a batch are given in pieces, all rows of a batch side by side. Nothing is kept but four
+// numbers, so resuming, any number of ranks, and any batch size see the same order.
 #pragma once
 
 #include "data/shard.h"
@@ -17,6 +18,7 @@ struct LoaderState {
     uint64_t seed = 0;
     int64_t epoch = 0;  // passes over the corpus completed
     int64_t cursor = 0; // rows of this epoch already given
+    int64_t piece = 0;  // pieces already given of the rows that are being given
     friend bool operator==(const LoaderState&, const LoaderState&) = default;
 };
 
@@ -24,21 +26,25 @@ struct LoaderOptions {
     int64_t row_tokens = 512;       // T
     bool shuffle = true;            // false: rows in order, offset 0
     bool reset_at_documents = true; // sequences end with their documents; states do not cross
+    int64_t pieces = 1;             // of a row; they divide T
 };
 
-// N = rows * T tokens in host memory, packed: sequence i is [cu_seqlens[i], cu_seqlens[i+1]).
+// N = rows * T / pieces tokens in host memory, packed: sequence i is [cu_seqlens[i],
+// cu_seqlens[i+1]).
 struct TokenRows {
     std::vector<int32_t> ids, targets; // targets: the next token; -1 across a sequence's end
-    std::vector<int32_t> positions;    // from 0 in each sequence
+    std::vector<int32_t> positions;    // from 0 in each sequence; pieces go on
     std::vector<int32_t> cu_seqlens;
     int64_t counted = 0; // targets >= 0
+    int64_t piece = 0;   // of the rows; above 0, the states after the piece before go on
 };
 
 class Loader {
   public:
     // Throws when the corpus has fewer than T + 1 tokens.
     Loader(const ShardSet& shards, LoaderOptions options, LoaderState state);
-    // Gives `rows` rows and advances; passes into the next epoch as needed.
+    // Gives the next piece of `rows` rows and advances; passes into the next epoch as needed. While
+    // pieces are left, `rows` stays the same.
     void next(int64_t rows, TokenRows& out);
     const LoaderState& state() const { return state_; }
     int64_t rows_per_epoch() const { return rows_; }
@@ -46,7 +52,7 @@ class Loader {
     int64_t row_begin(int64_t epoch, int64_t cursor) const;
 
   private:
-    void append(int64_t begin, TokenRows& out) const;
+    void append(int64_t begin, int64_t first, TokenRows& out) const;
     const ShardSet& shards_;
     LoaderOptions options_;
     LoaderState state_;

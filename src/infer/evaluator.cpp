@@ -115,7 +115,8 @@ void Evaluator::run_pieces(std::span<const Piece> pieces,
     const States states = prepare_states(pieces);
     Run run{device_.stream(), kernels_, scratch_, options_.dtype, slopes_};
     const Tensor loss = loss_.slice(0, 0, rows);
-    model_.loss(run, weights_, loss, batch, &states, &states, options_.head_chunk, activations_);
+    model_.loss(run, weights_, loss, batch, passing(&states, &states), options_.head_chunk,
+                activations_);
     // What the last document left is where the next call may carry on.
     if (pieces.size() > 1)
         for (const Tensor& layer : states.layers) {

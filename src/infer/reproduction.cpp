@@ -61,7 +61,7 @@ class Reproducer {
         Arena scratch("scratch", device_, sizes.scratch.peak());
         const OwnedTensor h(device_, options_.dtype, {N_, C});
         Run run = make_run(scratch);
-        model_.forward(run, weights_, h, batch(), nullptr, &states_, nullptr, nullptr);
+        model_.forward(run, weights_, h, batch(), passing(nullptr, &states_), nullptr, nullptr);
         for (size_t l = 0; l < states_.layers.size(); ++l)
             compare_state(l, download(device_, states_.layers[l]), 0, "at once");
 
@@ -242,7 +242,7 @@ class Reproducer {
         Arena scratch("scratch", device_, sizes.scratch.peak());
         const OwnedTensor loss(device_, acc_, {N_});
         Run run = make_run(scratch);
-        model_.loss(run, weights_, loss, batch(), nullptr, nullptr, chunk, activations);
+        model_.loss(run, weights_, loss, batch(), {}, chunk, activations);
         const std::vector<double> losses = download(device_, loss);
         return std::accumulate(losses.begin(), losses.end(), 0.0) / static_cast<double>(counted);
     }

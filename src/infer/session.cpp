@@ -39,7 +39,7 @@ size_t dry_forward(const Model& model, const Kernels& kernels, DType dtype, int6
     const States states = model.make_states(states_arena, run.acc(), sequences);
     const Tensor weights(nullptr, dtype, {model.params().flat_size()});
     const Tensor h(nullptr, dtype, {rows, config.decoder_embed_dim});
-    model.forward(run, weights, h, batch, &states, &states, nullptr, nullptr);
+    model.forward(run, weights, h, batch, passing(&states, &states), nullptr, nullptr);
     model.logits(run, weights, Tensor(nullptr, run.acc(), {scored, config.vocab_size}),
                  h.slice(0, 0, scored));
     return scratch.peak();
@@ -228,7 +228,7 @@ void Session::run_pieces(std::span<const Piece> pieces,
     const States states = slots_view(pieces.front().slot, pieces.back().slot + 1);
     const Tensor h = buffers_.h.slice(0, 0, rows);
     Run run = make_run();
-    model_.forward(run, weights_, h, batch, &states, &states, nullptr, nullptr);
+    model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
     if (each) score_rows(h, pieces.front().begin, *each); // of one text
     if (to_rows.empty()) return;
     // A table lookup gathers the last rows.
@@ -258,7 +258,7 @@ void Session::decode(std::span<const int32_t> tokens) {
     const States states = slots_view(0, B);
     const Tensor h = buffers_.h.slice(0, 0, B);
     Run run = make_run();
-    model_.forward(run, weights_, h, batch, &states, &states, nullptr, nullptr);
+    model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
     fetch_logits(h, to_rows);
 }
 

@@ -67,7 +67,7 @@ void Block::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
                    s.sglu);
     channel_norm_.backward(run, weights, grads, d, dy, s.channel, true);
     mixer_.backward(run, weights, grads, dy, d, again(run, weights, token_norm_, y, s.token), batch,
-                    state_in, s.mixer);
+                    states, s.mixer);
     token_norm_.backward(run, weights, grads, d, dy, s.token, true);
 }
 

@@ -18,14 +18,14 @@ class Block {
     Saved save(Arena& arena, DType dtype, DType acc, int64_t rows) const;
 
     // x [N,C]: the residual stream. saved (optional) keeps what backward needs.
-    void forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch, Tensor state_in,
-                 Tensor state_out, Saved* saved) const;
+    void forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,
+                 const LayerPassing& states, Saved* saved) const;
     // Fills saved again from the block's input alone: what forward kept, without the last product.
     void recompute(Run& run, const Tensor& weights, Tensor input, const Batch& batch,
-                   Tensor state_in, Saved& saved) const;
+                   const LayerPassing& states, Saved& saved) const;
     // d [N,C]: gradient of the block's output in, of its input out.
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor d,
-                  const Batch& batch, Tensor state_in, const Saved& saved) const;
+                  const Batch& batch, const LayerPassing& states, const Saved& saved) const;
 
   private:
     // norm(x), into kept's rows or into y, and what the norm's backward needs into kept.

@@ -71,9 +71,10 @@ ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype,
     DryBatch dry_batch(rows, sequences, value_mask);
     States states;
     if (carry_states) states = model.make_states(sizes.activations, acc, sequences);
-    States* carried = carry_states ? &states : nullptr;
+    Passing carried;
+    if (carry_states) carried.in = carried.out = &states;
     model.loss(run, dry(dtype, {model.params().flat_size()}), dry(acc, {rows}), dry_batch.batch,
-               carried, carried, head_chunk, sizes.activations);
+               carried, head_chunk, sizes.activations);
     return sizes;
 }
 
@@ -92,7 +93,7 @@ ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType d
     const Tensor h = sizes.activations.tensor(dtype, {rows, c.decoder_embed_dim}, "model.h");
     const Tensor last = sizes.activations.tensor(dtype, {sequences, c.decoder_embed_dim}, "last");
     const Tensor logits = sizes.activations.tensor(acc, {sequences, c.vocab_size}, "logits");
-    model.forward(run, weights, h, dry_batch.batch, &states, &states, nullptr, nullptr);
+    model.forward(run, weights, h, dry_batch.batch, passing(&states, &states), nullptr, nullptr);
     model.logits(run, weights, logits, last);
     return sizes;
 }

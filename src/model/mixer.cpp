@@ -108,7 +108,7 @@ Tensor Mixer::gate(const Saved& saved) const {
 }
 
 void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
-                    Tensor state_in, Tensor state_out, Saved* saved) const {
+                    const LayerPassing& states, Saved* saved) const {
     const auto scope = run.scratch.scope();
     const int64_t N = x.shape[0];
     Saved own;
@@ -128,8 +128,8 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
         call.v = by_sequence(qkv.v, batch);
         call.o = by_sequence(heads(s.o), batch);
         call.slopes = run.slopes.slice(0, layer_, layer_ + 1).reshape({heads_});
-        call.state_in = state_in;
-        call.state_out = state_out;
+        call.state_in = states.in;
+        call.state_out = states.out;
         call.cu_seqlens = batch.cu_seqlens;
         call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
         run.kernels.lightning_forward(run.stream, call);
@@ -143,7 +143,8 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
 }
 
 void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                     Tensor x, const Batch& batch, Tensor state_in, const Saved& s) const {
+                     Tensor x, const Batch& batch, const LayerPassing& states,
+                     const Saved& s) const {
     const auto scope = run.scratch.scope();
     const int64_t N = x.shape[0];
     const Tensor dproj = run.scratch.tensor(run.dtype, {N, proj_.out()}, "mixer.dqkvu");
@@ -176,7 +177,9 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         call.v = by_sequence(qkv.v, batch);
         call.dout = by_sequence(heads(dout), batch);
         call.slopes = run.slopes.slice(0, layer_, layer_ + 1).reshape({heads_});
-        call.state_in = state_in;
+        call.state_in = states.in;
+        call.dstate_out = states.dout;
+        call.dstate_in = states.din;
         call.cu_seqlens = batch.cu_seqlens;
         // Straight into the projection's gradient, unless LRPE comes between.
         Tensor dq = heads(part(dproj, 0)), dk = heads(part(dproj, 1));

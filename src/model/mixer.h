@@ -21,12 +21,12 @@ class Mixer {
     Mixer(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
     Saved save(Arena& arena, DType dtype, DType acc, int64_t rows) const;
 
-    // y [N,C] is added to, x [N,C]; state_in, state_out [sequences,H,Dk,D] acc, optional, may be
-    // one tensor.
+    // y [N,C] is added to, x [N,C]; states [sequences,H,Dk,D] acc
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
-                 Tensor state_in, Tensor state_out, Saved* saved) const;
+                 const LayerPassing& states, Saved* saved) const;
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                  Tensor x, const Batch& batch, Tensor state_in, const Saved& saved) const;
+                  Tensor x, const Batch& batch, const LayerPassing& states,
+                  const Saved& saved) const;
 
   private:
     struct Qkv {

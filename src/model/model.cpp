@@ -5,8 +5,11 @@
 namespace tnl {
 namespace {
 
-Tensor state_of(const States* states, int64_t layer) {
-    return states ? states->layers[static_cast<size_t>(layer)] : Tensor{};
+LayerPassing of_layer(const Passing& states, int64_t layer) {
+    const auto of = [layer](const States* s) {
+        return s ? s->layers[static_cast<size_t>(layer)] : Tensor{};
+    };
+    return {of(states.in), of(states.out), of(states.dout), of(states.din)};
 }
 
 void check_batch(const Batch& batch, const Run& run, const ModelConfig& config) {
@@ -46,8 +49,8 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
                 : add_weight(params_, "lm_head.weight", {config_.vocab_size, C});
 }
 
-void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch, const States* in,
-                    const States* out, Saved* saved, Arena* activations) const {
+void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch,
+                    const Passing& states, Saved* saved, Arena* activations) const {
     check_batch(batch, run, config_);
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows(), C = config_.decoder_embed_dim;
@@ -70,8 +73,8 @@ void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batc
             saved->inputs.push_back(activations->tensor(run.dtype, {N, C}, "block.input"));
             run.kernels.cast(run.stream, saved->inputs.back(), x);
         }
-        blocks_[static_cast<size_t>(l)].forward(run, weights, x, batch, state_of(in, l),
-                                                state_of(out, l), block_saved);
+        blocks_[static_cast<size_t>(l)].forward(run, weights, x, batch, of_layer(states, l),
+                                                block_saved);
     }
     if (saved) {
         saved->last.stats = activations->tensor(run.acc(), {N, 2}, "model.last_stats");
@@ -109,7 +112,7 @@ void Model::head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, co
 }
 
 void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dh,
-                     const Batch& batch, const States* in, Saved& saved) const {
+                     const Batch& batch, const Passing& states, Saved& saved) const {
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows();
     const Tensor d = run.scratch.like(dh, "model.d");
@@ -117,15 +120,15 @@ void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
     for (int64_t l = config_.decoder_layers - 1; l >= 0; --l) {
         const Block& block = blocks_[static_cast<size_t>(l)];
         if (saved.recompute == Recompute::none) {
-            block.backward(run, weights, grads, d, batch, state_of(in, l),
+            block.backward(run, weights, grads, d, batch, of_layer(states, l),
                            saved.blocks[static_cast<size_t>(l)]);
             continue;
         }
         const auto inner = run.scratch.scope();
         Block::Saved again = block.save(run.scratch, run.dtype, run.acc(), N);
-        block.recompute(run, weights, saved.inputs[static_cast<size_t>(l)], batch, state_of(in, l),
-                        again);
-        block.backward(run, weights, grads, d, batch, state_of(in, l), again);
+        block.recompute(run, weights, saved.inputs[static_cast<size_t>(l)], batch,
+                        of_layer(states, l), again);
+        block.backward(run, weights, grads, d, batch, of_layer(states, l), again);
     }
     run.kernels.embed_backward(run.stream, embed_.in(grads), d, batch.ids,
                                static_cast<float>(config_.embed_scale()));
@@ -135,24 +138,24 @@ void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
 
 void Model::loss_and_gradients(Run& run, const Tensor& weights, Tensor grads, Tensor loss,
                                const Batch& batch, Recompute recompute, int64_t head_chunk,
-                               float scale, Arena& activations) const {
+                               float scale, Arena& activations, const Passing& states) const {
     const auto scope = activations.scope();
     const int64_t N = batch.rows(), C = config_.decoder_embed_dim;
     Saved saved;
     saved.recompute = recompute;
     const Tensor h = activations.tensor(run.dtype, {N, C}, "model.h");
     const Tensor dh = activations.tensor(run.dtype, {N, C}, "model.dh");
-    forward(run, weights, h, batch, nullptr, nullptr, &saved, &activations);
+    forward(run, weights, h, batch, states, &saved, &activations);
     head_loss(run, weights, loss, h, batch, head_chunk, dh, grads, scale);
-    backward(run, weights, grads, dh, batch, nullptr, saved);
+    backward(run, weights, grads, dh, batch, states, saved);
 }
 
-void Model::loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch, const States* in,
-                 const States* out, int64_t head_chunk, Arena& activations) const {
+void Model::loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch,
+                 const Passing& states, int64_t head_chunk, Arena& activations) const {
     const auto scope = activations.scope();
     const Tensor h =
         activations.tensor(run.dtype, {batch.rows(), config_.decoder_embed_dim}, "model.h");
-    forward(run, weights, h, batch, in, out, nullptr, nullptr);
+    forward(run, weights, h, batch, states, nullptr, nullptr);
     head_loss(run, weights, loss, h, batch, head_chunk, {}, {}, 1);
 }
 

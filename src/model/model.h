@@ -31,11 +31,10 @@ class Model {
         Recompute recompute = Recompute::none;
     };
 
-    // h [N,C] = final norm of the last block's output. weights: flat, run.dtype. in: states before
-    // the batch (null: zero); out: states after it (null: dropped), may be `in` itself. With saved,
-    // the activations the backward needs are taken from `activations`.
-    void forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch, const States* in,
-                 const States* out, Saved* saved, Arena* activations) const;
+    // h [N,C] = final norm of the last block's output. weights: flat, run.dtype. With saved, the
+    // activations the backward needs are taken from `activations`.
+    void forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch,
+                 const Passing& states, Saved* saved, Arena* activations) const;
 
     // logits [n,V] (run.dtype, or acc for exact sampling) of rows h [n,C].
     void logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const;
@@ -48,17 +47,17 @@ class Model {
 
     // Adds d(loss)/d(parameters) to grads, given dh from head_loss. Frees nothing.
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dh,
-                  const Batch& batch, const States* in, Saved& saved) const;
+                  const Batch& batch, const Passing& states, Saved& saved) const;
 
     // forward + head_loss + backward: loss [N] of the micro-step, grads += scale * d(sum loss).
     // Activations are taken from `activations` inside a scope of their own.
     void loss_and_gradients(Run& run, const Tensor& weights, Tensor grads, Tensor loss,
                             const Batch& batch, Recompute recompute, int64_t head_chunk,
-                            float scale, Arena& activations) const;
+                            float scale, Arena& activations, const Passing& states = {}) const;
 
     // loss [N] only.
-    void loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch, const States* in,
-              const States* out, int64_t head_chunk, Arena& activations) const;
+    void loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch,
+              const Passing& states, int64_t head_chunk, Arena& activations) const;
 
     // Views [sequences,H,D,E] acc for each layer, taken from `arena`.
     States make_states(Arena& arena, DType acc, int64_t sequences) const;

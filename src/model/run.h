@@ -34,4 +34,18 @@ struct States {
     std::vector<Tensor> layers;
 };
 
+// What passes between the pieces of sequences that are longer than a batch, each optional: states
+// before the batch (null: zero) and after it, and the gradients of both.
+struct Passing {
+    const States* in = nullptr;
+    const States* out = nullptr; // may be `in` itself where no backward follows
+    const States* dout = nullptr;
+    const States* din = nullptr;
+};
+inline Passing passing(const States* in, const States* out) { return {in, out, nullptr, nullptr}; }
+// One layer's.
+struct LayerPassing {
+    Tensor in, out, dout, din;
+};
+
 } // namespace tnl

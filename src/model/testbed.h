@@ -99,7 +99,7 @@ class ModelBed {
         Arena scratch("scratch", *device, sizes.scratch.peak());
         OwnedTensor loss(*device, acc_, {view.rows()});
         Run r = run(scratch);
-        model.loss(r, weights, loss, view, nullptr, nullptr, 64, activations);
+        model.loss(r, weights, loss, view, {}, 64, activations);
         return sum(loss);
     }
     // Logits [N,V] (acc) of a batch, states carried when given.
@@ -111,7 +111,7 @@ class ModelBed {
         OwnedTensor h(*device, dtype_, {view.rows(), model.config().decoder_embed_dim});
         OwnedTensor logits(*device, acc_, {view.rows(), model.config().vocab_size});
         Run r = run(scratch);
-        model.forward(r, weights, h, view, in, out, nullptr, nullptr);
+        model.forward(r, weights, h, view, passing(in, out), nullptr, nullptr);
         model.logits(r, weights, logits, h);
         return values(logits);
     }

@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kPrefix = "step-";
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 struct Buffer3 {
     const char* prefix; // of tensor names
@@ -80,7 +80,34 @@ std::string write_optimizer(const fs::path& path, const Learner& learner) {
     return checksum.text();
 }
 
-void check_optimizer_data(const SafetensorsFile& file, const std::string& wanted) {
+constexpr const char* kStates = "states.safetensors";
+
+// The states of sequences that the step ended amid. Returns the checksum of the data.
+std::string write_states(const fs::path& path, const States& states, Device& device) {
+    std::vector<TensorInfo> tensors;
+    for (size_t l = 0; l < states.layers.size(); ++l) {
+        const Tensor& t = states.layers[l];
+        tensors.push_back({fmt::format("layers.{:04}", l),
+                           "F32",
+                           {t.shape[0], t.shape[1], t.shape[2], t.shape[3]},
+                           0,
+                           0});
+    }
+    SafetensorsWriter writer(path, tensors);
+    DataChecksum checksum;
+    std::vector<float> host;
+    for (const TensorInfo& t : writer.tensors()) {
+        const Tensor& state = states.layers[static_cast<size_t>(std::stoll(t.name.substr(7)))];
+        host.resize(static_cast<size_t>(state.size()));
+        device.download(host.data(), state.data, host.size() * sizeof(float));
+        writer.write(host.data(), host.size() * sizeof(float));
+        checksum.add(host.data(), host.size() * sizeof(float));
+    }
+    writer.finish();
+    return checksum.text();
+}
+
+void check_data(const SafetensorsFile& file, const std::string& wanted) {
     DataChecksum checksum;
     for (const TensorInfo& t : file.header().tensors)
         checksum.add(file.bytes(t).data(), file.bytes(t).size());
@@ -104,18 +131,31 @@ std::vector<float> read_flat(const SafetensorsFile& file, const char* prefix,
     return flat;
 }
 
+void read_states(const SafetensorsFile& file, const States& states, Device& device) {
+    for (size_t l = 0; l < states.layers.size(); ++l) {
+        const TensorInfo& t = file.at(fmt::format("layers.{:04}", l));
+        const Tensor& state = states.layers[l];
+        if (t.dtype != "F32" || static_cast<int64_t>(file.bytes(t).size()) != state.bytes())
+            fail("{}: tensor \"{}\" is {} {}, wanted F32 {}", file.name(), t.name, t.dtype,
+                 t.shape_string(), state.shape_string());
+        device.upload(state.data, file.bytes(t).data(), file.bytes(t).size());
+    }
+    device.synchronize(); // before the file goes
+}
+
 Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates,
-             const std::string& checksum) {
+             const std::string& checksum, const std::string& states_checksum) {
     Json out;
     out["format"] = kFormat;
     out["step"] = s.step;
     out["updates"] = updates;
     out["tokens"] = s.tokens;
     out["seconds"] = s.seconds;
-    // The order of the data is a function of these three.
+    // The order of the data is a function of these.
     out["loader"]["seed"] = s.loader.seed;
     out["loader"]["epoch"] = s.loader.epoch;
     out["loader"]["cursor"] = s.loader.cursor;
+    out["loader"]["piece"] = s.loader.piece;
     out["guard"] = s.guard;
     out["eval_loss"] = s.eval_loss ? Json(*s.eval_loss) : Json(nullptr);
     out["best_loss"] = s.best_loss ? Json(*s.best_loss) : Json(nullptr);
@@ -123,6 +163,7 @@ Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates,
     out["device"] = s.device;
     out["data"] = s.data;
     out["optimizer_checksum"] = checksum; // XXH3-64
+    out["states_checksum"] = states_checksum.empty() ? Json(nullptr) : Json(states_checksum);
     out["config"] = Json::parse(config.json());
     return out;
 }
@@ -140,7 +181,8 @@ StoredState parse_trainer_state(std::string_view text, const std::string& name) 
     out.updates = fields.whole("updates");
     s.tokens = fields.whole("tokens");
     s.seconds = fields.number("seconds");
-    s.loader = {loader.natural("seed"), loader.whole("epoch"), loader.whole("cursor")};
+    s.loader = {loader.natural("seed"), loader.whole("epoch"), loader.whole("cursor"),
+                loader.whole("piece")};
     s.guard = fields.at("guard");
     s.eval_loss = fields.number_or_null("eval_loss");
     s.best_loss = fields.number_or_null("best_loss");
@@ -148,6 +190,8 @@ StoredState parse_trainer_state(std::string_view text, const std::string& name) 
     s.device = fields.text("device");
     s.data = fields.text("data");
     out.checksum = fields.text("optimizer_checksum");
+    if (!fields.at("states_checksum").is_null())
+        out.states_checksum = fields.text("states_checksum");
     return out;
 }
 
@@ -208,9 +252,14 @@ void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
     write_model(directory.path(), learner.model(), weights, learner.device(), options);
     const std::string checksum =
         write_optimizer(directory.path() / "optimizer.safetensors", learner);
-    write_file_atomic(directory.path() / "trainer.json",
-                      to_json(state, config, learner.optimizer().updates(), checksum).dump(2) +
-                          "\n");
+    std::string states_checksum;
+    if (state.loader.piece > 0)
+        states_checksum =
+            write_states(directory.path() / kStates, learner.carried(), learner.device());
+    write_file_atomic(
+        directory.path() / "trainer.json",
+        to_json(state, config, learner.optimizer().updates(), checksum, states_checksum).dump(2) +
+            "\n");
     directory.commit();
     link("latest", state.step);
     if (config_.keep_best && state.best_step >= 0) link("best", state.best_step);
@@ -221,7 +270,7 @@ TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner)
     const fs::path state_path = checkpoint / "trainer.json";
     StoredState stored = parse_trainer_state(read_file(state_path), state_path.string());
     const SafetensorsFile file(checkpoint / "optimizer.safetensors");
-    check_optimizer_data(file, stored.checksum);
+    check_data(file, stored.checksum);
     const ParamTable& table = learner.model().params();
     Optimizer& optimizer = learner.optimizer();
     for (const auto& [prefix, flat] : buffers(optimizer)) {
@@ -234,6 +283,11 @@ TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner)
         learner.device().synchronize(); // before the host buffer goes
     }
     optimizer.set_updates(stored.updates);
+    if (stored.state.loader.piece > 0) {
+        const SafetensorsFile states(checkpoint / kStates);
+        check_data(states, stored.states_checksum);
+        read_states(states, learner.carried(), learner.device());
+    }
     return std::move(stored.state);
 }
 

@@ -33,8 +33,9 @@ struct TrainerState {
 // trainer.json, with what it says of optimizer.safetensors.
 struct StoredState {
     TrainerState state;
-    int64_t updates = 0;  // of the weights
-    std::string checksum; // of the data of the tensors
+    int64_t updates = 0;         // of the weights
+    std::string checksum;        // of the data of the optimizer's tensors
+    std::string states_checksum; // of the states between pieces; empty: none
 };
 // Throws naming `name`, which stands for the file, and the field that is missing or wrong.
 StoredState parse_trainer_state(std::string_view json, const std::string& name);

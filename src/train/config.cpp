@@ -14,6 +14,10 @@ std::vector<std::pair<std::string_view, Recompute>> enum_names(Recompute) {
     return {{"none", Recompute::none}, {"block", Recompute::block}};
 }
 
+std::vector<std::pair<std::string_view, Through>> enum_names(Through) {
+    return {{"truncated", Through::truncated}, {"exact", Through::exact}};
+}
+
 std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw) {
     return {{"alibi", DecayLaw::alibi},
             {"paper", DecayLaw::paper},
@@ -99,6 +103,16 @@ void TrainConfig::validate() {
                 "= {}",
                 tokens, train.rows, train.length, micro_tokens()));
         train.accumulate = tokens / micro_tokens();
+    }
+    want(train.pieces >= 1, "train.pieces", train.pieces, "at least 1");
+    if (train.pieces > 1) {
+        want(!data.reset, "data.reset", data.reset,
+             "false where train.pieces is above 1: a piece begins where the one before ended");
+        want(train.through == Through::truncated || train.accumulate % train.pieces == 0,
+             "train.accumulate", train.accumulate,
+             "a multiple of train.pieces where train.through is exact: whole sequences in a step");
+        want(model.position_embeddings == 0, "train.pieces", train.pieces,
+             "1 with learned position embeddings");
     }
     check_optimizer(optimizer);
     want(schedule.min_ratio >= 0 && schedule.min_ratio <= 1, "schedule.min_ratio",

@@ -14,7 +14,11 @@
 
 namespace tnl {
 
+// Whether gradients pass from a piece of a sequence to the piece before.
+enum class Through { truncated, exact };
+
 std::vector<std::pair<std::string_view, Recompute>> enum_names(Recompute);
+std::vector<std::pair<std::string_view, Through>> enum_names(Through);
 std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw);
 
 struct DataConfig {
@@ -62,6 +66,8 @@ struct LoopConfig {
     double minutes = 0;
     int64_t rows = 8, length = 512, accumulate = 1, batch_tokens = 0;
     std::string dtype = "f32";
+    int64_t pieces = 1;
+    Through through = Through::truncated;
     Recompute recompute = Recompute::none;
     int64_t head_chunk = 1024;
     uint64_t seed = 1;
@@ -79,6 +85,13 @@ struct LoopConfig {
         visit("accumulate", accumulate, "micro-batches of a step, their gradients summed");
         visit("batch_tokens", batch_tokens,
               "tokens of a step; sets accumulate = batch_tokens / (rows length) when given");
+        visit("pieces", pieces,
+              "micro-batches over which a sequence goes on, its state passed from one to the next: "
+              "sequences have length * pieces tokens. Wants data.reset=false");
+        visit("through", through,
+              "gradients between pieces. truncated: none, the state counts as given. exact: as of "
+              "one whole sequence, for a second forward pass; wants accumulate to be whole "
+              "sequences");
         visit("dtype", dtype, "f32, or bf16 with f32 master weights");
         visit("recompute", recompute,
               "none: keep activations; block: keep each block's input, run it again backward");

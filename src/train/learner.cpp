@@ -43,6 +43,8 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     plan.lines.emplace_back("AdamW moments, f32", n * 8);
     plan.lines.emplace_back("activations", plan.activations);
     plan.lines.emplace_back("scratch", plan.scratch);
+    if (config.train.pieces > 1)
+        plan.lines.emplace_back("states between pieces", PieceStates::bytes(config, model));
     for (const auto& [name, bytes] : plan.lines) plan.total += bytes;
     const bool large = plan.total >= size_t{16} << 30;
     const auto add = [&](const std::string& name, size_t bytes) {
@@ -58,6 +60,7 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
 Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
     : model_(model), device_(device), kernels_(kernels_for(device)), dtype_(config.dtype()),
       recompute_(config.train.recompute), head_chunk_(config.train.head_chunk),
+      pieces_per_sequence_(config.train.pieces), through_(config.train.through),
       rows_(config.micro_tokens()), memory_(checked(config, model, device)),
       weights_(device, dtype_, {model.params().flat_size()}),
       gradients_(device, DType::f32, {model.params().flat_size()}),
@@ -67,7 +70,7 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       sums_(device, DType::f64, {config.train.accumulate + 1}),
       slopes_(upload_slopes(model.config(), device, DType::f32)),
       activations_("activations", device, memory_.activations),
-      scratch_("scratch", device, memory_.scratch) {
+      scratch_("scratch", device, memory_.scratch), pieces_(config, model, device) {
     device.stream().same_shapes = true;
 }
 
@@ -99,12 +102,14 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
     Run run{device_.stream(), kernels_, scratch_, dtype_, slopes_};
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
     const auto scale = static_cast<float>(1.0 / static_cast<double>(counted));
-    for (int64_t i = 0; i < micro; ++i) {
-        const Batch batch = upload(micro_batches[static_cast<size_t>(i)]);
-        model_.loss_and_gradients(run, weights_, gradients_, loss_, batch, recompute_, head_chunk_,
-                                  scale, activations_);
-        kernels_.sum(run.stream, sums_.slice(0, i, i + 1), loss_);
-    }
+    if (through_ == Through::exact && pieces_per_sequence_ > 1)
+        for (int64_t i = 0; i < micro; i += pieces_per_sequence_)
+            exact(run,
+                  micro_batches.subspan(static_cast<size_t>(i),
+                                        static_cast<size_t>(pieces_per_sequence_)),
+                  i, scale);
+    else
+        truncated(run, micro_batches, scale);
     kernels_.sum_squares(run.stream, sums_.slice(0, micro, micro + 1), gradients_);
     std::vector<double> sums(static_cast<size_t>(micro) + 1);
     device_.download(sums.data(), sums_.data, sums.size() * sizeof(double)); // the step's one wait
@@ -115,6 +120,47 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
     return out;
 }
 
+void Learner::add_gradients(Run& run, const TokenRows& host, int64_t index, float scale,
+                            const Passing& states) {
+    model_.loss_and_gradients(run, weights_, gradients_, loss_, upload(host), recompute_,
+                              head_chunk_, scale, activations_, states);
+    kernels_.sum(run.stream, sums_.slice(0, index, index + 1), loss_);
+}
+
+void Learner::truncated(Run& run, std::span<const TokenRows> micro_batches, float scale) {
+    for (int64_t i = 0; const TokenRows& host : micro_batches) {
+        Passing states;
+        if (pieces_per_sequence_ > 1)
+            states = passing(host.piece > 0 ? &pieces_.now() : nullptr, &pieces_.next());
+        add_gradients(run, host, i++, scale, states);
+        if (pieces_per_sequence_ > 1) pieces_.swap();
+    }
+}
+
+// Forward through all pieces for the states between them, then back from the last piece, each one's
+// forward made again.
+void Learner::exact(Run& run, std::span<const TokenRows> sequence, int64_t first, float scale) {
+    const auto last = static_cast<int64_t>(sequence.size()) - 1;
+    const auto before = [&](int64_t piece) { return piece > 0 ? &pieces_.before(piece) : nullptr; };
+    for (int64_t i = 0; i <= last; ++i) {
+        const TokenRows& host = sequence[static_cast<size_t>(i)];
+        TNL_CHECK(host.piece == i, "piece {} of a sequence where its piece {} was wanted",
+                  host.piece, i);
+        if (i == last) break;
+        const auto scope = activations_.scope();
+        const Tensor h =
+            activations_.tensor(dtype_, {rows_, model_.config().decoder_embed_dim}, "model.h");
+        model_.forward(run, weights_, h, upload(host), passing(before(i), &pieces_.before(i + 1)),
+                       nullptr, nullptr);
+    }
+    for (int64_t i = last; i >= 0; --i) {
+        Passing states = passing(before(i), nullptr);
+        if (i < last) states.dout = &pieces_.gradient(i + 1);
+        if (i > 0) states.din = &pieces_.gradient(i);
+        add_gradients(run, sequence[static_cast<size_t>(i)], first + i, scale, states);
+    }
+}
+
 void Learner::update(double lr, double norm) {
     optimizer_.step(gradients_, lr, optimizer_.clip_scale(norm));
 }
@@ -122,7 +168,7 @@ void Learner::update(double lr, double norm) {
 double Learner::loss_sum(const TokenRows& host) {
     Run run{device_.stream(), kernels_, scratch_, dtype_, slopes_};
     const Batch batch = upload(host);
-    model_.loss(run, weights_, loss_, batch, nullptr, nullptr, head_chunk_, activations_);
+    model_.loss(run, weights_, loss_, batch, {}, head_chunk_, activations_);
     kernels_.sum(run.stream, sums_.slice(0, 0, 1), loss_);
     double sum = 0;
     device_.download(&sum, sums_.data, sizeof(sum));

@@ -4,6 +4,7 @@
 
 #include "train/batch_source.h"
 #include "train/optimizer.h"
+#include "train/pieces.h"
 
 #include <span>
 #include <string>
@@ -39,6 +40,10 @@ class Learner {
     // Sum of the loss over the counted targets of one micro-batch, in nats.
     double loss_sum(const TokenRows& batch);
 
+    // Where a step may end amid sequences: the states that the next step's pieces go on from, layer
+    // by layer; else empty. A checkpoint keeps them.
+    const States& carried() const { return pieces_.now(); }
+
     const Model& model() const { return model_; }
     Device& device() const { return device_; }
     Optimizer& optimizer() { return optimizer_; }
@@ -47,13 +52,19 @@ class Learner {
 
   private:
     Batch upload(const TokenRows& host);
+    void truncated(Run& run, std::span<const TokenRows> micro_batches, float scale);
+    void exact(Run& run, std::span<const TokenRows> sequence, int64_t first, float scale);
+    void add_gradients(Run& run, const TokenRows& host, int64_t index, float scale,
+                       const Passing& states);
 
     const Model& model_;
     Device& device_;
     const Kernels& kernels_;
     DType dtype_;
     Recompute recompute_;
-    int64_t head_chunk_, rows_;
+    int64_t head_chunk_, pieces_per_sequence_;
+    Through through_;
+    int64_t rows_;
     MemoryPlan memory_;
     OwnedTensor weights_, gradients_; // [flat_size], dtype and f32
     Optimizer optimizer_;
@@ -62,6 +73,7 @@ class Learner {
     OwnedTensor sums_;                      // [micro-batches + 1] f64
     OwnedTensor slopes_;
     Arena activations_, scratch_;
+    PieceStates pieces_;
 };
 
 } // namespace tnl

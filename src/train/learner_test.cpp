@@ -63,6 +63,46 @@ TEST_F(LearnerTest, MicroBatchesAreOneBatch) {
     }
 }
 
+// Sequences of 48 tokens whole, and in pieces of 16 whose states and gradients pass on.
+TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
+    const auto sequences = [&](int64_t pieces, Through through, Recompute recompute) {
+        TrainConfig config = testing::small_config(directory / "run");
+        config.data.reset = false;
+        config.train.rows = 2;
+        config.train.length = 48 / pieces;
+        config.train.pieces = pieces;
+        config.train.through = through;
+        config.train.accumulate = 2 * pieces;
+        config.train.recompute = recompute;
+        config.optimizer.beta1 = 0; // the mean is the gradient
+        config.optimizer.clip = 0;
+        config.validate();
+        const Model model(config.model);
+        const auto device = make_cpu_device(2);
+        const ShardSet shards(directory / "train.tnl");
+        ShardSource source(shards, {48, true, false, pieces}, {3, 0, 0});
+        Learner learner(config, model, *device);
+        learner.optimizer().set_master(first_weights(config, model).data());
+        std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
+        for (TokenRows& batch : batches) source.next(2, batch);
+        Result out;
+        out.step = learner.gradients(batches);
+        learner.update(1e-3, out.step.norm);
+        out.gradient = floats_of(*device, learner.optimizer().m());
+        return out;
+    };
+    const Result whole = sequences(1, Through::truncated, Recompute::none);
+    for (const Recompute recompute : {Recompute::none, Recompute::block}) {
+        const Result exact = sequences(3, Through::exact, recompute);
+        EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6);
+        EXPECT_LT(distance(exact.gradient, whole.gradient), 1e-5);
+        const Result truncated = sequences(3, Through::truncated, recompute);
+        EXPECT_NEAR(truncated.step.loss, whole.step.loss, 1e-6);
+        EXPECT_GT(distance(truncated.gradient, whole.gradient), 1e-3);
+        EXPECT_LT(distance(truncated.gradient, whole.gradient), 0.5);
+    }
+}
+
 TEST_F(LearnerTest, LossOfAnUntrainedModelIsThatOfGuessing) {
     EXPECT_NEAR(gradient(3).step.loss, std::log(static_cast<double>(testing::kVocab)), 0.15);
 }

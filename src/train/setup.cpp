@@ -36,9 +36,10 @@ std::optional<fs::path> tokenizer_beside(const fs::path& shards) {
     return std::nullopt;
 }
 
-LoaderOptions loader_options(const TrainConfig& config, bool shuffle) {
+LoaderOptions loader_options(const TrainConfig& config, bool shuffle, int64_t pieces) {
     LoaderOptions options;
-    options.row_tokens = config.train.length;
+    options.row_tokens = config.train.length * pieces;
+    options.pieces = pieces;
     options.shuffle = shuffle;
     options.reset_at_documents = config.data.reset;
     return options;
@@ -66,10 +67,11 @@ void find_data(DataConfig& data) {
 // A part of the held-out data is a random one; all of it is read in order, with no row left out.
 RunData::RunData(const TrainConfig& config)
     : train(config.data.train),
-      train_source(train, loader_options(config, true), {config.train.seed, 0, 0}) {
+      train_source(train, loader_options(config, true, config.train.pieces),
+                   {config.train.seed, 0, 0}) {
     if (config.data.validation.empty()) return;
     validation.emplace(config.data.validation);
-    validation_source.emplace(*validation, loader_options(config, config.eval.batches != 0));
+    validation_source.emplace(*validation, loader_options(config, config.eval.batches != 0, 1));
     if (validation->tokenizer_hash() != train.tokenizer_hash())
         fail("{} and {} were made with different tokenizers", config.data.train,
              config.data.validation);

@@ -110,13 +110,17 @@ struct RunBed {
            const std::filesystem::path& validation_shard)
         : config(std::move(c)), device(make_cpu_device(config.train.threads)), model(config.model),
           train_shards(train_shard), validation_shards(validation_shard),
-          train(train_shards, options(true), {config.train.seed, 0, 0}),
+          train(train_shards, train_options(), {config.train.seed, 0, 0}),
           validation(validation_shards, options(false)), out(std::fopen("/dev/null", "w")) {}
     ~RunBed() { std::fclose(out); }
     RunBed(const RunBed&) = delete;
     RunBed& operator=(const RunBed&) = delete;
 
     LoaderOptions options(bool shuffle) const { return {config.train.length, shuffle, true}; }
+    LoaderOptions train_options() const {
+        const int64_t pieces = config.train.pieces;
+        return {config.train.length * pieces, true, config.data.reset, pieces};
+    }
     TrainerParts parts() { return parts(train); }
     TrainerParts parts(BatchSource& source) {
         return {config, model, *device, source, &validation, std::nullopt, out};

@@ -148,6 +148,12 @@ INSTANTIATE_TEST_SUITE_P(
                       Variant{"recomputing",
                               [](TrainConfig& c) { c.train.recompute = Recompute::block; }},
                       Variant{"epochs", [](TrainConfig& c) { c.train.rows = 50; }},
+                      Variant{"sequences_over_steps", // of three, some steps end amid them
+                              [](TrainConfig& c) {
+                                  c.data.reset = false;
+                                  c.train.pieces = 3;
+                                  c.train.accumulate = 2;
+                              }},
                       Variant{"low_rank_gate", [](TrainConfig& c) { c.model.gate_dim = 5; }},
                       Variant{"linear_without_clip",
                               [](TrainConfig& c) {
