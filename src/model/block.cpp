@@ -34,32 +34,32 @@ Tensor Block::again(Run& run, const Tensor& weights, const Norm& norm, Tensor y,
     return y;
 }
 
-void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch, Tensor state_in,
-                    Tensor state_out, Saved* saved) const {
+void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,
+                    const LayerPassing& states, Saved* saved) const {
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {x.shape[0], width_}, "block.normed");
     mixer_.forward(run, weights, x,
                    normed(run, weights, token_norm_, y, x, saved ? &saved->token : nullptr), batch,
-                   state_in, state_out, saved ? &saved->mixer : nullptr);
+                   states, saved ? &saved->mixer : nullptr);
     sglu_.forward(run, weights, x,
                   normed(run, weights, channel_norm_, y, x, saved ? &saved->channel : nullptr),
                   saved ? &saved->sglu : nullptr);
 }
 
 void Block::recompute(Run& run, const Tensor& weights, Tensor input, const Batch& batch,
-                      Tensor state_in, Saved& saved) const {
+                      const LayerPassing& states, Saved& saved) const {
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {input.shape[0], width_}, "block.normed");
     const Tensor x = run.scratch.tensor(run.dtype, {input.shape[0], width_}, "block.x");
     run.kernels.cast(run.stream, x, input);
     mixer_.forward(run, weights, x, normed(run, weights, token_norm_, y, x, &saved.token), batch,
-                   state_in, {}, &saved.mixer);
+                   {states.in, {}, {}, {}}, &saved.mixer);
     sglu_.project(run, weights, normed(run, weights, channel_norm_, y, x, &saved.channel),
                   saved.sglu);
 }
 
 void Block::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor d,
-                     const Batch& batch, Tensor state_in, const Saved& s) const {
+                     const Batch& batch, const LayerPassing& states, const Saved& s) const {
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.normed");
     const Tensor dy = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.dnormed");
