@@ -112,8 +112,10 @@ void add_bench_train(CLI::App& bench) {
         ->check(CLI::PositiveNumber);
     command->add_option("--steps", o->steps, "Steps timed")->check(CLI::PositiveNumber);
     command->add_option("--warmup", o->warmup, "Steps before them")->check(CLI::PositiveNumber);
-    command->add_option("--head-chunk", o->trainee.head_chunk, "Rows whose logits exist at once")
-        ->check(CLI::PositiveNumber);
+    command
+        ->add_option("--head-chunk", o->trainee.head_chunk,
+                     "Rows whose logits exist at once; 0: 1024, on a GPU 4096")
+        ->check(CLI::NonNegativeNumber);
     command->add_flag("--recompute", o->recompute,
                       "Run each block's forward again in the backward");
     command->add_option("--save-model", o->save_model,

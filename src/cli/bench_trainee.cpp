@@ -14,8 +14,11 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
       v_(device, DType::f32, {n_}), norm_(device, DType::f64, {1}),
       loss_(device, DType::f32, {o.batch * o.length}),
       slopes_(upload_slopes(model_.config(), device, DType::f32)),
+      chunk_(o.head_chunk > 0                   ? o.head_chunk
+             : device.kind() == DeviceKind::cpu ? 1024
+                                                : 4096),
       sizes_(measure_training(model_, timed_, dtype_, o.batch * o.length, o.batch, o.recompute,
-                              o.head_chunk)),
+                              chunk_)),
       activations_("activations", device, sizes_.activations.peak()),
       scratch_("scratch", device, sizes_.scratch.peak()) {
     device.stream().same_shapes = true;
@@ -34,7 +37,7 @@ double Trainee::step(bool timed) {
     Run run{device_.stream(), kernels, scratch_, dtype_, slopes_};
     const auto rows = static_cast<float>(o_.batch * o_.length);
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
-    model_.loss_and_gradients(run, weights_, gradients_, loss_, batch_, o_.recompute, o_.head_chunk,
+    model_.loss_and_gradients(run, weights_, gradients_, loss_, batch_, o_.recompute, chunk_,
                               1 / rows, activations_);
     kernels.sum_squares(run.stream, norm_, gradients_);
     double squares = 0;

@@ -8,7 +8,8 @@ namespace tnl {
 
 struct TraineeOptions {
     std::string preset = "25M", dtype = "f32";
-    int64_t batch = 8, length = 512, head_chunk = 1024; // sequences, tokens of each, rows of logits
+    int64_t batch = 8, length = 512; // sequences, tokens of each
+    int64_t head_chunk = 0;          // rows of logits; 0: 1024, on a GPU 4096
     Recompute recompute = Recompute::none;
 };
 
@@ -37,6 +38,7 @@ class Trainee {
     OwnedTensor weights_, wide_, gradients_, m_, v_, norm_, loss_, slopes_, ids_, positions_,
         targets_;
     Tensor master_;
+    int64_t chunk_;
     ArenaSizes sizes_;
     Arena activations_, scratch_;
     Batch batch_;

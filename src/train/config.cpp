@@ -54,7 +54,7 @@ void check_loop(const LoopConfig& t) {
     want(t.rows < (int64_t{1} << 31) / t.length, "train.rows", t.rows,
          "rows times length below 2^31");
     want(t.accumulate > 0, "train.accumulate", t.accumulate, "at least 1 micro-batch");
-    want(t.head_chunk > 0, "train.head_chunk", t.head_chunk, "at least 1 row");
+    want(t.head_chunk >= 0, "train.head_chunk", t.head_chunk, "0 (chosen) or a number of rows");
     want(t.threads >= 0, "train.threads", t.threads, "0 (one per core) or a number of threads");
     want(t.dtype == "f32" || t.dtype == "bf16", "train.dtype", t.dtype, "f32 or bf16");
 }

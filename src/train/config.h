@@ -69,7 +69,7 @@ struct LoopConfig {
     int64_t pieces = 1;
     Through through = Through::truncated;
     Recompute recompute = Recompute::none;
-    int64_t head_chunk = 1024;
+    int64_t head_chunk = 0;
     uint64_t seed = 1;
     std::string device = "auto";
     int threads = 0;
@@ -95,7 +95,8 @@ struct LoopConfig {
         visit("dtype", dtype, "f32, or bf16 with f32 master weights");
         visit("recompute", recompute,
               "none: keep activations; block: keep each block's input, run it again backward");
-        visit("head_chunk", head_chunk, "rows whose logits exist at once");
+        visit("head_chunk", head_chunk,
+              "rows whose logits exist at once; 0: 1024, on a GPU those that 512 MiB hold");
         visit("seed", seed, "of the initial weights and of the order of the data");
         visit("device", device, "cpu, cuda, cuda:N, or auto: a GPU if there is one");
         visit("threads", threads, "CPU threads; 0: one per core");

@@ -6,15 +6,25 @@
 namespace tnl {
 namespace {
 
+// The head's weight gradient reads and writes all its sums for each chunk: a GPU wants wide ones. A
+// CPU wants logits that stay in its cache.
+int64_t head_rows(const TrainConfig& config, const Model& model, const Device& device) {
+    if (config.train.head_chunk > 0) return config.train.head_chunk;
+    if (device.kind() == DeviceKind::cpu) return 1024;
+    const int64_t row = model.config().vocab_size * size_of(config.dtype());
+    return std::max<int64_t>(1, (int64_t{512} << 20) / row);
+}
+
 void measure_arenas(MemoryPlan& plan, const TrainConfig& config, const Model& model,
                     Device& device) {
     const Kernels& kernels = kernels_for(device);
     // Documents may be as short as one token.
     const int64_t rows = config.micro_tokens();
-    const ArenaSizes training = measure_training(model, kernels, config.dtype(), rows, rows,
-                                                 config.train.recompute, config.train.head_chunk);
-    const ArenaSizes held_out = measure_loss(model, kernels, config.dtype(), rows, rows,
-                                             config.train.head_chunk, false, false);
+    const int64_t chunk = head_rows(config, model, device);
+    const ArenaSizes training =
+        measure_training(model, kernels, config.dtype(), rows, rows, config.train.recompute, chunk);
+    const ArenaSizes held_out =
+        measure_loss(model, kernels, config.dtype(), rows, rows, chunk, false, false);
     plan.activations = std::max(training.activations.peak(), held_out.activations.peak());
     plan.scratch = std::max(training.scratch.peak(), held_out.scratch.peak());
 }
@@ -59,7 +69,7 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
 
 Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
     : model_(model), device_(device), kernels_(kernels_for(device)), dtype_(config.dtype()),
-      recompute_(config.train.recompute), head_chunk_(config.train.head_chunk),
+      recompute_(config.train.recompute), head_chunk_(head_rows(config, model, device)),
       pieces_per_sequence_(config.train.pieces), through_(config.train.through),
       rows_(config.micro_tokens()), memory_(checked(config, model, device)),
       weights_(device, dtype_, {model.params().flat_size()}),
