@@ -117,7 +117,7 @@ void inspect_run(Inspection& out, const fs::path& directory, InspectOptions& o,
         fmt::format("run         {}: {} tokens a step ({} x {}{}), {}, recompute {}\n",
                     directory.string(), run.step_tokens(), run.train.rows, run.train.length,
                     run.train.accumulate > 1 ? fmt::format(" x {}", run.train.accumulate) : "",
-                    run.train.dtype, run.train.recompute == Recompute::block ? "block" : "none");
+                    run.train.dtype, name_of(run.train.recompute));
     if (steps.empty()) {
         out.text += fmt::format("checkpoints none yet, of {} steps\n", run.train.steps);
     } else {

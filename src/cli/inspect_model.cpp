@@ -178,9 +178,9 @@ void add_training(Inspection& out, const Model& model, Device& device, const std
     config.train.rows = rows;
     config.train.length = length;
     config.train.dtype = dtype;
-    config.train.recompute = Recompute::none;
+    config.train.recompute = Recomputation::none;
     const Lines keep = plan_memory(config, model, device).lines;
-    config.train.recompute = Recompute::block;
+    config.train.recompute = Recomputation::block;
     const Lines again = plan_memory(config, model, device).lines;
 
     out.text += fmt::format("\nmemory to train on micro-batches of {} x {} tokens in {}\n"

@@ -10,8 +10,16 @@
 namespace tnl {
 namespace fs = std::filesystem;
 
-std::vector<std::pair<std::string_view, Recompute>> enum_names(Recompute) {
-    return {{"none", Recompute::none}, {"block", Recompute::block}};
+std::vector<std::pair<std::string_view, Recomputation>> enum_names(Recomputation) {
+    return {{"auto", Recomputation::fit},
+            {"none", Recomputation::none},
+            {"block", Recomputation::block}};
+}
+
+std::string_view name_of(Recomputation recomputation) {
+    for (const auto& [name, value] : enum_names(recomputation))
+        if (value == recomputation) return name;
+    return "?";
 }
 
 std::vector<std::pair<std::string_view, Through>> enum_names(Through) {

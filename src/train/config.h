@@ -17,7 +17,12 @@ namespace tnl {
 // Whether gradients pass from a piece of a sequence to the piece before.
 enum class Through { truncated, exact };
 
-std::vector<std::pair<std::string_view, Recompute>> enum_names(Recompute);
+// What the backward makes again; fit: nothing, unless the device is too small for that. The bits of
+// a run are the same either way.
+enum class Recomputation { fit, none, block };
+
+std::vector<std::pair<std::string_view, Recomputation>> enum_names(Recomputation);
+std::string_view name_of(Recomputation recomputation);
 std::vector<std::pair<std::string_view, Through>> enum_names(Through);
 std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw);
 
@@ -68,7 +73,7 @@ struct LoopConfig {
     std::string dtype = "f32";
     int64_t pieces = 1;
     Through through = Through::truncated;
-    Recompute recompute = Recompute::none;
+    Recomputation recompute = Recomputation::fit;
     int64_t head_chunk = 0;
     uint64_t seed = 1;
     std::string device = "auto";
@@ -93,8 +98,10 @@ struct LoopConfig {
               "one whole sequence, for a second forward pass; wants accumulate to be whole "
               "sequences");
         visit("dtype", dtype, "f32, or bf16 with f32 master weights");
-        visit("recompute", recompute,
-              "none: keep activations; block: keep each block's input, run it again backward");
+        visit(
+            "recompute", recompute,
+            "none: keep activations; block: keep each block's input, run it again backward; auto: "
+            "none if it fits into memory");
         visit("head_chunk", head_chunk,
               "rows whose logits exist at once; 0: 1024, on a GPU those that 512 MiB hold");
         visit("seed", seed, "of the initial weights and of the order of the data");

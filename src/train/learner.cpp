@@ -22,28 +22,18 @@ void measure_arenas(MemoryPlan& plan, const TrainConfig& config, const Model& mo
     const int64_t rows = config.micro_tokens();
     const int64_t chunk = head_rows(config, model, device);
     const ArenaSizes training =
-        measure_training(model, kernels, config.dtype(), rows, rows, config.train.recompute, chunk);
+        measure_training(model, kernels, config.dtype(), rows, rows, plan.recompute, chunk);
     const ArenaSizes held_out =
         measure_loss(model, kernels, config.dtype(), rows, rows, chunk, false, false);
     plan.activations = std::max(training.activations.peak(), held_out.activations.peak());
     plan.scratch = std::max(training.scratch.peak(), held_out.scratch.peak());
 }
 
-// Throws before the first allocation where the run cannot fit.
-MemoryPlan checked(const TrainConfig& config, const Model& model, Device& device) {
-    MemoryPlan plan = plan_memory(config, model, device);
-    if (plan.total > device.memory_free())
-        fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB that {} "
-             "has free. Fewer rows, train.recompute=block or train.dtype=bf16 need less:\n{}",
-             config.train.rows, config.train.length,
-             static_cast<double>(device.memory_free()) / 0x1p30, device.name(), plan.table);
-    return plan;
-}
-
-} // namespace
-
-MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device) {
+// With what the backward makes again given.
+MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device,
+                       Recompute recompute) {
     MemoryPlan plan;
+    plan.recompute = recompute;
     measure_arenas(plan, config, model, device);
     const auto n = static_cast<size_t>(model.params().flat_size());
     const bool narrow = config.dtype() != DType::f32;
@@ -67,11 +57,35 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     return plan;
 }
 
+// Throws before the first allocation where the run cannot fit.
+MemoryPlan checked(const TrainConfig& config, const Model& model, Device& device) {
+    MemoryPlan plan = plan_memory(config, model, device);
+    if (plan.total > device.memory_free())
+        fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB that {} "
+             "has free. Fewer rows{} or train.dtype=bf16 need less:\n{}",
+             config.train.rows, config.train.length,
+             static_cast<double>(device.memory_free()) / 0x1p30, device.name(),
+             plan.recompute == Recompute::none ? ", train.recompute=block" : "", plan.table);
+    return plan;
+}
+
+} // namespace
+
+MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device) {
+    const Recomputation wanted = config.train.recompute;
+    if (wanted != Recomputation::fit)
+        return plan_memory(config, model, device,
+                           wanted == Recomputation::block ? Recompute::block : Recompute::none);
+    MemoryPlan kept = plan_memory(config, model, device, Recompute::none);
+    if (kept.total <= device.memory_free()) return kept;
+    return plan_memory(config, model, device, Recompute::block);
+}
+
 Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
     : model_(model), device_(device), kernels_(kernels_for(device)), dtype_(config.dtype()),
-      recompute_(config.train.recompute), head_chunk_(head_rows(config, model, device)),
-      pieces_per_sequence_(config.train.pieces), through_(config.train.through),
-      rows_(config.micro_tokens()), memory_(checked(config, model, device)),
+      head_chunk_(head_rows(config, model, device)), pieces_per_sequence_(config.train.pieces),
+      through_(config.train.through), rows_(config.micro_tokens()),
+      memory_(checked(config, model, device)), recompute_(memory_.recompute),
       weights_(device, dtype_, {model.params().flat_size()}),
       gradients_(device, DType::f32, {model.params().flat_size()}),
       optimizer_(config.optimizer, model.params(), device, weights_),

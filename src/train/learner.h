@@ -15,6 +15,7 @@ namespace tnl {
 
 // Bytes of device memory that a run takes.
 struct MemoryPlan {
+    Recompute recompute = Recompute::none;             // what train.recompute comes to
     size_t activations = 0, scratch = 0;               // arenas, for training and for evaluation
     size_t total = 0;                                  // with weights, gradients, moments
     std::vector<std::pair<std::string, size_t>> lines; // what total sums
@@ -61,11 +62,11 @@ class Learner {
     Device& device_;
     const Kernels& kernels_;
     DType dtype_;
-    Recompute recompute_;
     int64_t head_chunk_, pieces_per_sequence_;
     Through through_;
     int64_t rows_;
     MemoryPlan memory_;
+    Recompute recompute_;
     OwnedTensor weights_, gradients_; // [flat_size], dtype and f32
     Optimizer optimizer_;
     OwnedTensor ids_, positions_, targets_; // [rows]

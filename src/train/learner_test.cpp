@@ -20,7 +20,7 @@ class LearnerTest : public ::testing::Test {
         std::vector<float> gradient;
     };
     Result gradient(int64_t rows, DType dtype = DType::f32,
-                    Recompute recompute = Recompute::none) const {
+                    Recomputation recompute = Recomputation::none) const {
         TrainConfig config = testing::small_config(directory / "run");
         config.train.rows = rows;
         config.train.accumulate = 12 / rows;
@@ -65,7 +65,7 @@ TEST_F(LearnerTest, MicroBatchesAreOneBatch) {
 
 // Sequences of 48 tokens whole, and in pieces of 16 whose states and gradients pass on.
 TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
-    const auto sequences = [&](int64_t pieces, Through through, Recompute recompute) {
+    const auto sequences = [&](int64_t pieces, Through through, Recomputation recompute) {
         TrainConfig config = testing::small_config(directory / "run");
         config.data.reset = false;
         config.train.rows = 2;
@@ -91,8 +91,8 @@ TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
         out.gradient = floats_of(*device, learner.optimizer().m());
         return out;
     };
-    const Result whole = sequences(1, Through::truncated, Recompute::none);
-    for (const Recompute recompute : {Recompute::none, Recompute::block}) {
+    const Result whole = sequences(1, Through::truncated, Recomputation::none);
+    for (const Recomputation recompute : {Recomputation::none, Recomputation::block}) {
         const Result exact = sequences(3, Through::exact, recompute);
         EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6);
         EXPECT_LT(distance(exact.gradient, whole.gradient), 1e-5);
@@ -116,7 +116,7 @@ TEST_F(LearnerTest, NormIsTheNormOfTheGradient) {
 
 TEST_F(LearnerTest, RecomputingGivesTheSameBits) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
-        const Result kept = gradient(4, dtype), again = gradient(4, dtype, Recompute::block);
+        const Result kept = gradient(4, dtype), again = gradient(4, dtype, Recomputation::block);
         EXPECT_EQ(kept.gradient, again.gradient) << name_of(dtype);
         EXPECT_EQ(kept.step.loss, again.step.loss);
     }
@@ -126,6 +126,24 @@ TEST_F(LearnerTest, Bf16IsNearF32) {
     const Result exact = gradient(4), rounded = gradient(4, DType::bf16);
     EXPECT_NEAR(rounded.step.loss, exact.step.loss, 0.01);
     EXPECT_LT(distance(rounded.gradient, exact.gradient), 0.05);
+}
+
+TEST_F(LearnerTest, RecomputesWhereItMust) {
+    TrainConfig config = testing::small_config(directory / "run");
+    config.train.rows = 4096;
+    const Model model(config.model);
+    const auto device = make_cpu_device(1);
+    const auto plan = [&](Recomputation recompute) {
+        config.train.recompute = recompute;
+        return plan_memory(config, model, *device);
+    };
+    const size_t none = plan(Recomputation::none).total, block = plan(Recomputation::block).total;
+    ASSERT_LT(block, none);
+    EXPECT_EQ(plan(Recomputation::fit).total, none);
+    // More rows, until only recomputation fits.
+    const auto room = static_cast<double>(device->memory_free());
+    config.train.rows = static_cast<int64_t>(4096 * room / static_cast<double>(none + block) * 2);
+    EXPECT_EQ(plan(Recomputation::fit).recompute, Recompute::block);
 }
 
 TEST_F(LearnerTest, ARunThatCannotFitSaysSoWithATable) {

@@ -146,7 +146,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Variant{"accumulating", [](TrainConfig& c) { c.train.accumulate = 3; }},
                       Variant{"bf16", [](TrainConfig& c) { c.train.dtype = "bf16"; }},
                       Variant{"recomputing",
-                              [](TrainConfig& c) { c.train.recompute = Recompute::block; }},
+                              [](TrainConfig& c) { c.train.recompute = Recomputation::block; }},
                       Variant{"epochs", [](TrainConfig& c) { c.train.rows = 50; }},
                       Variant{"sequences_over_steps", // of three, some steps end amid them
                               [](TrainConfig& c) {
