@@ -13,18 +13,21 @@ struct LengthOptions {
     std::string preset = "2M", dtype = "f32", plot;
     std::vector<int64_t> lengths{256, 1024, 4096, 16384, 65536};
     int64_t step_tokens = 8192, longest_step = 65536, decode_tokens = 512, rounds = 3;
+    bool keep = false;
 };
 
 // A measurement goes on for this long at least.
 constexpr double kSeconds = 1;
 
-// Steps of about o.step_tokens in sequences of T, their blocks' forwards run again in the backward,
-// so that the longest fit into memory.
+// Steps of about o.step_tokens in sequences of T; those beyond o.longest_step in pieces of that
+// length, one a step, the state passed on. Unless told otherwise the blocks' forwards run again in
+// the backward, so that the longest fit into memory.
 double train_speed(Device& device, const LengthOptions& o, int64_t T) {
     TraineeOptions options{o.preset, o.dtype};
-    options.length = T;
-    options.batch = std::max<int64_t>(1, o.step_tokens / T);
-    options.recompute = Recompute::block;
+    options.length = std::min(T, o.longest_step);
+    options.batch = std::max<int64_t>(1, o.step_tokens / options.length);
+    options.carry = T > o.longest_step;
+    options.recompute = o.keep ? Recompute::none : Recompute::block;
     Trainee trainee(device, options);
     trainee.step(false); // warm-up
     std::vector<double> seconds;
@@ -33,7 +36,7 @@ double train_speed(Device& device, const LengthOptions& o, int64_t T) {
         trainee.step(false);
         seconds.push_back(watch.seconds());
     }
-    return static_cast<double>(options.batch * T) / median(seconds);
+    return static_cast<double>(options.batch * options.length) / median(seconds);
 }
 
 // A prompt of T tokens, from an empty state.
@@ -54,7 +57,7 @@ struct Speeds {
 };
 
 void measure(Device& device, const LengthOptions& o, Session& session, int64_t T, Speeds& speeds) {
-    if (T <= o.longest_step) speeds.train.push_back(train_speed(device, o, T));
+    speeds.train.push_back(train_speed(device, o, T));
     speeds.prefill.push_back(prefill_speed(session, T));
     speeds.decode.push_back(1 / median(decode_steps(session, o.decode_tokens)));
 }
@@ -66,11 +69,10 @@ void draw(const LengthOptions& o, const BenchReport& report) {
                                     std::pair("decode_tokens_per_second", "writing")}) {
         Curve curve{name, {}, {}};
         for (const Json& row : report.rows) {
-            if (row[key].is_null()) continue;
             curve.held_out.x.push_back(row["length"].get<double>()); // a dot
             curve.held_out.y.push_back(row[key].get<double>());
         }
-        if (!curve.held_out.empty()) curves.push_back(curve);
+        curves.push_back(curve);
     }
     PlotOptions plot;
     plot.log_x = plot.log_y = true;
@@ -104,7 +106,7 @@ int run_length(LengthOptions o) {
     for (const auto& [T, s] : speeds) {
         Json row;
         row["length"] = T;
-        row["train_tokens_per_second"] = s.train.empty() ? Json(nullptr) : Json(median(s.train));
+        row["train_tokens_per_second"] = median(s.train);
         row["prefill_tokens_per_second"] = median(s.prefill);
         row["decode_tokens_per_second"] = median(s.decode);
         row["session_bytes"] = session.memory().total();
@@ -133,8 +135,10 @@ void add_bench_length(CLI::App& bench) {
         ->check(CLI::PositiveNumber);
     command
         ->add_option("--longest-step", o->longest_step,
-                     "Longest sequence trained on: its activations have to fit into memory")
+                     "Longest sequence trained on at once: its activations have to fit into "
+                     "memory. Longer ones are trained on in pieces, the state passed on")
         ->check(CLI::PositiveNumber);
+    command->add_flag("--no-recompute", o->keep, "Keep all activations of a training step");
     command->add_option("--decode-tokens", o->decode_tokens, "Tokens written at each length")
         ->check(CLI::PositiveNumber);
     command->add_option("--rounds", o->rounds, "Measurements of every length; the median counts")

@@ -6,6 +6,16 @@
 
 namespace tnl {
 
+namespace {
+
+size_t state_bytes(const Model& model, int64_t sequences) {
+    Arena arena = Arena::measuring("states");
+    model.make_states(arena, DType::f32, sequences);
+    return arena.peak();
+}
+
+} // namespace
+
 Trainee::Trainee(Device& device, const TraineeOptions& o)
     : device_(device), o_(o), dtype_(dtype_from_name(o.dtype)),
       timed_(timed_kernels(kernels_for(device), &device)), model_(model_preset(o.preset)),
@@ -20,8 +30,11 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
       sizes_(measure_training(model_, timed_, dtype_, o.batch * o.length, o.batch, o.recompute,
                               chunk_)),
       activations_("activations", device, sizes_.activations.peak()),
-      scratch_("scratch", device, sizes_.scratch.peak()) {
+      scratch_("scratch", device, sizes_.scratch.peak()),
+      state_memory_("states", device, o.carry ? 2 * state_bytes(model_, o.batch) : 0) {
     device.stream().same_shapes = true;
+    if (o.carry)
+        for (States& s : states_) s = model_.make_states(state_memory_, DType::f32, o.batch);
     master_ = weights_;
     if (dtype_ != DType::f32) {
         wide_ = random_weights(model_, device, DType::f32);
@@ -37,8 +50,11 @@ double Trainee::step(bool timed) {
     Run run{device_.stream(), kernels, scratch_, dtype_, slopes_};
     const auto rows = static_cast<float>(o_.batch * o_.length);
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
+    Passing states;
+    if (o_.carry)
+        states = passing(count_ > 0 ? &states_[count_ % 2] : nullptr, &states_[1 - count_ % 2]);
     model_.loss_and_gradients(run, weights_, gradients_, loss_, batch_, o_.recompute, chunk_,
-                              1 / rows, activations_);
+                              1 / rows, activations_, states);
     kernels.sum_squares(run.stream, norm_, gradients_);
     double squares = 0;
     device_.download(&squares, norm_.data, sizeof(squares));

@@ -11,6 +11,7 @@ struct TraineeOptions {
     int64_t batch = 8, length = 512; // sequences, tokens of each
     int64_t head_chunk = 0;          // rows of logits; 0: 1024, on a GPU 4096
     Recompute recompute = Recompute::none;
+    bool carry = false; // a batch is a piece of longer sequences: the state passes on
 };
 
 // Master weights are kept apart from the working copy where that is narrower than f32.
@@ -40,7 +41,8 @@ class Trainee {
     Tensor master_;
     int64_t chunk_;
     ArenaSizes sizes_;
-    Arena activations_, scratch_;
+    Arena activations_, scratch_, state_memory_;
+    States states_[2]; // before and after the batch, in turns
     Batch batch_;
     int64_t count_ = 0;
 };
