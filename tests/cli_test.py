@@ -384,6 +384,37 @@ def test_bench_length_measures_and_draws(tmp_path):
     assert xml.etree.ElementTree.parse(tmp_path / "speed.svg").getroot().tag.endswith("svg")
 
 
+def test_bench_lightning_measures_shapes(tmp_path):
+    out = as_json("bench", "lightning", "--shapes", "2,64,2,16", "1,100,1,16,32", "--format",
+                  "json", "--csv", tmp_path / "shapes.csv")
+    assert [(row["pass"], row["T"], row["E"]) for row in out["rows"]] == [
+        ("forward", 64, 16), ("backward", 64, 16), ("forward", 100, 32), ("backward", 100, 32)]
+    for row in out["rows"]:
+        moved = row["gigabytes_per_second"] * row["microseconds"] * 1e3
+        width = 2 * (row["D"] + row["E"]) if row["pass"] == "forward" else 4 * row["D"] + 3 * row["E"]
+        assert moved == pytest.approx(row["B"] * row["H"] * row["T"] * width * 4)
+        assert row["fraction_of_copy"] == pytest.approx(
+            row["gigabytes_per_second"] / out["copy_gigabytes_per_second"])
+        assert row["plan"].startswith("cpu: ")
+    assert len((tmp_path / "shapes.csv").read_text().splitlines()) == 5
+    for wrong in ("1,2,3", "1,2,3,x", "0,2,3,4", "1,2,3,4,", "1,2,3,4,5,6"):
+        assert "B,T,H,D" in transnormer("bench", "lightning", "--shapes", wrong, code=USAGE).stderr
+
+
+def test_bench_lightning_is_flat_and_exact_enough(tmp_path):
+    out = as_json("bench", "lightning", "--flat", "--tokens", "2048", "--heads", "1", "--dim", "16",
+                  "--format", "json", "--plot", tmp_path / "flat.svg")
+    assert [(row["length"], row["sequences"]) for row in out["rows"]] == [(1024, 2), (2048, 1)]
+    assert out["forward_largest_deviation_from_median"] >= 0
+    assert xml.etree.ElementTree.parse(tmp_path / "flat.svg").getroot().tag.endswith("svg")
+    out = as_json("bench", "lightning", "--accuracy", "--lengths", "300", "--dim", "16", "--format",
+                  "json")
+    assert len(out["rows"]) == 12  # six rates, two measures
+    for row in out["rows"]:
+        for tensor in ("o", "dq", "dk", "dv"):  # rounded to bf16 at the end
+            assert 1e-4 < row[tensor] < 2e-2 and row[f"{tensor}_of_plain"] < 2
+
+
 # ---- completion ----
 
 def complete(line, directory):

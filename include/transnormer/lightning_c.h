@@ -138,7 +138,7 @@ TNL_API tnl_status tnl_lightning_backward(const tnl_lightning* call);
 TNL_API tnl_status tnl_lightning_workspace(const tnl_lightning* call, int backward, size_t* bytes);
 
 /* How the call would run, in words, e.g. "sm90: key width 128, tile 128, 4 segments, ...": up to
- * `size` bytes with the closing 0. */
+ * `size` bytes with the closing 0. On a GPU the call is a whole one: how its tensors lie counts. */
 TNL_API tnl_status tnl_lightning_plan(const tnl_lightning* call, int backward, char* text,
                                       size_t size);
 

@@ -3,7 +3,6 @@
 #include "base/cpu.h"
 #include "base/threads.h"
 #include "ops/lightning/lightning_cpu.h"
-#include "ops/lightning/scan_cpu.h"
 #include "tensor/device.h"
 
 #include <pthread.h>
@@ -133,24 +132,11 @@ void backward_cpu(const tnl_lightning& call) {
 
 std::string plan_cpu(const tnl_lightning& call, bool backward) {
     const LightningShape shape = shape_of(call);
-    const int count = threads();
-    if (shape.dtype == DType::f64)
-        return fmt::format("cpu: f64, token by token, {} thread{}", count, count == 1 ? "" : "s");
-    const LightningLoops& loops = lightning_loops();
-    ScanRequest request{.panel = loops.panel, .threads = count};
-    request.K = backward ? std::max(shape.D, shape.E) : shape.D;
-    request.N = backward ? request.K : shape.E;
-    for (int64_t i = 0; i < shape.sequences; ++i) {
-        int64_t length = shape.T;
-        if (call.cu_seqlens) length = call.cu_seqlens[i + 1] - call.cu_seqlens[i];
-        request.longest = std::max(request.longest, length);
-        request.tokens += shape.H * (backward ? 3 : 1) * length;
-    }
-    const ScanCut cut = cut_scan(request);
-    return fmt::format("cpu: {}, {} thread{}, {} block{} of columns, {} segment{}{}", loops.name,
-                       count, count == 1 ? "" : "s", cut.blocks, cut.blocks == 1 ? "" : "s",
-                       cut.segments, cut.segments == 1 ? "" : "s",
-                       shape.dtype == DType::f16 ? ", f16 through f32" : "");
+    Tensor cu_seqlens;
+    if (call.cu_seqlens)
+        cu_seqlens = {const_cast<int32_t*>(call.cu_seqlens), DType::i32, {shape.sequences + 1}};
+    return lightning_plan_cpu(shape, cu_seqlens, backward, threads()) +
+           (shape.dtype == DType::f16 ? ", f16 through f32" : "");
 }
 
 } // namespace tnl::capi

@@ -2,9 +2,8 @@
 
 #include "capi/tail.cuh"
 #include "ops/entries_cuda.h"
-#include "ops/lightning/plan.h"
-
-#include <algorithm>
+#include "ops/lightning/call_plan.h"
+#include "ops/lightning/lightning_sm90_cuda.h"
 
 namespace tnl::capi {
 namespace {
@@ -43,13 +42,6 @@ template <class F> void on_stream(const tnl_lightning& call, F&& f) {
 // The offset at which the last sequence ends, where only the GPU knows it.
 const int32_t* end_of(const tnl_lightning& call, const Tensor& cu_seqlens, bool on_device) {
     return on_device && cu_seqlens.data ? call.cu_seqlens + call.sequences : nullptr;
-}
-
-bool has_boxes(const tnl_lightning& call, const tnl_rows& rows) {
-    const bool strides = (call.B <= 1 || (rows.batch > 0 && rows.batch % 8 == 0)) &&
-                         (call.T <= 1 || (rows.token > 0 && rows.token % 8 == 0)) &&
-                         (call.H <= 1 || (rows.head > 0 && rows.head % 8 == 0));
-    return strides && reinterpret_cast<uintptr_t>(rows.data) % 16 == 0;
 }
 
 } // namespace
@@ -103,19 +95,12 @@ size_t workspace_gpu(const tnl_lightning& call, bool backward) {
 std::string plan_gpu(const tnl_lightning& call, bool backward) {
     const LightningShape shape = shape_of(call);
     const Current current(call.gpu);
-    const cudaDeviceProp& props = properties_of(call.gpu);
-    ScanTarget target{props.major * 10 + props.minor, props.multiProcessorCount, true};
-    for (const tnl_rows* rows : {&call.q, &call.k, &call.v})
-        target.boxes = target.boxes && has_boxes(call, *rows);
-    for (const tnl_rows* rows : {&call.dout, &call.dq, &call.dk, &call.dv})
-        target.boxes = target.boxes && (!backward || has_boxes(call, *rows));
-    target.boxes = target.boxes && (backward || has_boxes(call, call.o));
-    const bool one_token = !backward && call.T == 1 && !call.cu_seqlens;
-    if (!one_token) {
-        const ScanPlan plan = plan_scan_sm90(shape, backward ? 3 : 1, target);
-        if (plan.kernel == ScanKernel::sm90) return describe(plan);
-    }
-    return describe(plan_scan(shape.sequences, shape.H, shape.D, shape.E, shape.dtype, one_token));
+    const ScanTarget gpu = cuda::scan_target(properties_of(call.gpu));
+    if (backward)
+        return describe(
+            plan_call(shape, LightningPass::backward, target_for(gpu, backward_of(call))));
+    const LightningForward forward = forward_of(call);
+    return describe(plan_call(shape, pass_of(forward), target_for(gpu, forward)));
 }
 
 } // namespace tnl::capi

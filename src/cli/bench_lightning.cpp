@@ -1,116 +1,16 @@
 // transnormer bench lightning: the attention operator alone, against the peak of the machine.
-#include "base/rng.h"
-#include "cli/bench_common.h"
+#include "cli/bench_lightning.h"
+
+#include "base/file.h"
 #include "cli/machine.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace tnl {
 namespace {
 
-struct LightningOptions {
-    BenchOptions common;
-    std::string dtype = "f32";
-    int64_t batch = 1, heads = 4, dim = 128, repeats = 5;
-    std::vector<int64_t> lengths{1024, 4096, 16384, 65536, 262144};
-    bool decode = false;
-    bool peers = false;
-    std::string out = ".";
-};
-
-// Operations that the chunked form (ops/lightning/lightning.h) needs for one token of one head, in
-// blocks of m tokens, products of triangular matrices counted by half:
-//   forward   QK^T, PV: (m+1)(D+E)    QS and the state's update: 4DE
-//   backward  QK^T, dO V^T, GK, G^TQ, P^TdO: (m+1)(3D+2E)
-//             dO S^T, V D^T, K D and the updates of S and D: 10DE
-constexpr int64_t kBlock = 64;
-double forward_flops(double D, double E) { return (kBlock + 1) * (D + E) + 4 * D * E; }
-double backward_flops(double D, double E) { return (kBlock + 1) * (3 * D + 2 * E) + 10 * D * E; }
-
-// Numbers drawn for a tensor, repeated to fill it.
-constexpr size_t kDrawn = 1 << 20;
-
 // A length is run this often at least, and for this long.
 constexpr double kSeconds = 0.5;
-
-OwnedTensor random_tensor(Device& device, DType dtype, std::initializer_list<int64_t> dims,
-                          uint64_t stream) {
-    OwnedTensor out(device, dtype, dims);
-    dispatch_float(dtype, [&]<class T>() {
-        std::vector<T> values(static_cast<size_t>(out.size()));
-        const size_t drawn = std::min(values.size(), kDrawn);
-        for (size_t i = 0; i < drawn; ++i)
-            values[i] = T(static_cast<float>(2 * Philox{4, stream}.uniform(i) - 1));
-        for (size_t i = drawn; i < values.size(); ++i) values[i] = values[i - drawn];
-        device.upload(out.data, values.data(), values.size() * sizeof(T));
-        device.synchronize();
-    });
-    return out;
-}
-
-class Attention {
-  public:
-    Attention(Device& device, const LightningOptions& o, int64_t T)
-        : device_(device), kernels_(kernels_for(device)) {
-        const DType dtype = dtype_from_name(o.dtype);
-        const int64_t B = o.batch, H = o.heads, D = o.dim;
-        uint64_t stream = 0;
-        for (OwnedTensor* t : {&q_, &k_, &v_, &dout_, &o_, &dq_, &dk_, &dv_})
-            *t = random_tensor(device, dtype, {B, T, H, D}, stream++);
-        std::vector<float> slopes; // ALiBi's, as in the first layer of a released model
-        for (int64_t h = 1; h <= H; ++h)
-            slopes.push_back(std::exp2(-8.0f * static_cast<float>(h) / static_cast<float>(H)));
-        slopes_ = OwnedTensor(device, DType::f32, {H});
-        device.upload(slopes_.data, slopes.data(), slopes.size() * sizeof(float));
-        forward_.q = q_;
-        forward_.k = k_;
-        forward_.v = v_;
-        forward_.o = o_;
-        forward_.slopes = slopes_;
-        backward_.q = q_;
-        backward_.k = k_;
-        backward_.v = v_;
-        backward_.dout = dout_;
-        backward_.dq = dq_;
-        backward_.dk = dk_;
-        backward_.dv = dv_;
-        backward_.slopes = slopes_;
-        const LightningShape shape{B, T, H, D, D, B, dtype};
-        const auto forward = static_cast<int64_t>(kernels_.lightning_workspace(shape, false));
-        const auto backward = static_cast<int64_t>(kernels_.lightning_workspace(shape, true));
-        workspace_ = OwnedTensor(device, DType::u8, {std::max({forward, backward, int64_t{1}})});
-        forward_.workspace = workspace_.slice(0, 0, forward);
-        backward_.workspace = workspace_.slice(0, 0, backward);
-        if (o.decode) {
-            state_ = OwnedTensor(device, DType::f32, {B, H, D, D});
-            device.zero(state_.data, static_cast<size_t>(state_.bytes()));
-            forward_.state_in = state_;
-            forward_.state_out = state_;
-        }
-        device.synchronize();
-    }
-    int64_t state_bytes() const { return state_.bytes(); }
-    double forward() {
-        const Stopwatch watch;
-        kernels_.lightning_forward(device_.stream(), forward_);
-        device_.synchronize();
-        return watch.seconds();
-    }
-    double backward() {
-        const Stopwatch watch;
-        kernels_.lightning_backward(device_.stream(), backward_);
-        device_.synchronize();
-        return watch.seconds();
-    }
-
-  private:
-    Device& device_;
-    const Kernels& kernels_;
-    OwnedTensor q_, k_, v_, dout_, o_, dq_, dk_, dv_, slopes_, workspace_, state_;
-    LightningForward forward_;
-    LightningBackward backward_;
-};
 
 // f(), a first call uncounted, until both enough calls and enough time have passed: the median.
 template <class F> double median_seconds(int64_t repeats, F&& f) {
@@ -125,12 +25,13 @@ template <class F> double median_seconds(int64_t repeats, F&& f) {
 }
 
 Json run_length(Device& device, const LightningOptions& o, int64_t T) {
-    Attention attention(device, o, T);
-    const double tf = median_seconds(o.repeats, [&] { return attention.forward(); });
-    const double tb = median_seconds(o.repeats, [&] { return attention.backward(); });
-    const auto D = static_cast<double>(o.dim);
+    Attention attention(device, {o.batch, T, o.heads, o.width(), o.width(), false}, o.type(device));
+    const double tf =
+        median_seconds(o.repeats, [&] { return device.seconds([&] { attention.forward(); }); });
+    const double tb =
+        median_seconds(o.repeats, [&] { return device.seconds([&] { attention.backward(); }); });
     const auto rows = static_cast<double>(o.batch * T * o.heads);
-    const double f = rows * forward_flops(D, D), b = rows * backward_flops(D, D);
+    const double f = attention.flops(false), b = attention.flops(true);
     Json row;
     row["length"] = T;
     row["forward_milliseconds"] = tf * 1e3;
@@ -148,7 +49,6 @@ struct Peak {
     double flops = 0;
 };
 Peak peak_for(Device& device, DType dtype) {
-    if (device.kind() != DeviceKind::cpu) return {};
     ThreadPool& pool = *device.stream().threads;
     if (dtype == DType::bf16)
         if (const double peak = bf16_peak(pool); peak > 0) return {"bf16", peak};
@@ -163,8 +63,9 @@ void add_fractions(Json& row, double peak) {
 
 // One token for each sequence: the state is read and written once.
 Json run_decode(Device& device, const LightningOptions& o) {
-    Attention attention(device, o, 1);
-    const double seconds = median_seconds(o.repeats, [&] { return attention.forward(); });
+    Attention attention(device, {o.batch, 1, o.heads, o.width(), o.width(), true}, o.type(device));
+    const double seconds =
+        median_seconds(o.repeats, [&] { return device.seconds([&] { attention.forward(); }); });
     Json row;
     row["sequences"] = o.batch;
     row["milliseconds"] = seconds * 1e3;
@@ -174,33 +75,45 @@ Json run_decode(Device& device, const LightningOptions& o) {
     return row;
 }
 
+// The CPU, as a share of the peak of its products.
+BenchReport bench_lengths(Device& device, LightningOptions o) {
+    if (o.lengths.empty()) o.lengths = {1024, 4096, 16384, 65536, 262144};
+    const DType dtype = o.type(device);
+    BenchReport report;
+    report.facts["device"] = device.name();
+    report.facts["dtype"] = std::string(name_of(dtype));
+    report.facts["batch"] = o.batch;
+    report.facts["heads"] = o.heads;
+    report.facts["head_dim"] = o.width();
+    if (o.decode) {
+        report.rows.push_back(run_decode(device, o));
+        report.facts["memory_read_gigabytes_per_second"] = memory_read_bandwidth(device) / 1e9;
+        return report;
+    }
+    Peak peak = peak_for(device, dtype);
+    for (const int64_t T : o.lengths) report.rows.push_back(run_length(device, o, T));
+    peak.flops = std::max(peak.flops, peak_for(device, dtype).flops);
+    report.facts["operations_counted_for_blocks_of"] = kLightningBlock;
+    for (Json& row : report.rows) add_fractions(row, peak.flops);
+    report.facts["peak_of"] = peak.name + " products";
+    report.facts["peak_gigaflops_per_second"] = peak.flops / 1e9;
+    return report;
+}
+
 int run_lightning(const LightningOptions& o) {
     if (o.peers) return run_lightning_peers(o.out);
     const auto device = o.common.make();
     const bool cpu = device->kind() == DeviceKind::cpu;
-    BenchReport report;
-    report.facts["device"] = device->name();
-    report.facts["dtype"] = o.dtype;
-    report.facts["batch"] = o.batch;
-    report.facts["heads"] = o.heads;
-    report.facts["head_dim"] = o.dim;
-    if (o.decode) {
-        report.rows.push_back(run_decode(*device, o));
-        if (cpu)
-            report.facts["memory_read_gigabytes_per_second"] = memory_read_bandwidth(*device) / 1e9;
-        print_report(report, o.common.format);
-        return kOk;
-    }
-    Peak peak = peak_for(*device, dtype_from_name(o.dtype));
-    for (const int64_t T : o.lengths) report.rows.push_back(run_length(*device, o, T));
-    report.facts["operations_counted_for_blocks_of"] = kBlock;
-    if (cpu) {
-        peak.flops = std::max(peak.flops, peak_for(*device, dtype_from_name(o.dtype)).flops);
-        for (Json& row : report.rows) add_fractions(row, peak.flops);
-        report.facts["peak_of"] = peak.name + " products";
-        report.facts["peak_gigaflops_per_second"] = peak.flops / 1e9;
-    }
+    if (const DType dtype = o.type(*device);
+        cpu ? dtype != DType::f32 && dtype != DType::bf16 : !is_float(dtype) || dtype == DType::f64)
+        throw UsageError(fmt::format("--dtype {} on {}, wanted f32{} bf16{}", o.dtype,
+                                     device->name(), cpu ? " or" : ",", cpu ? "" : " or f16"));
+    const BenchReport report = o.accuracy                  ? bench_lightning_accuracy(*device, o)
+                               : o.flat                    ? bench_lightning_flat(*device, o)
+                               : !cpu || !o.shapes.empty() ? bench_lightning_shapes(*device, o)
+                                                           : bench_lengths(*device, o);
     print_report(report, o.common.format);
+    if (!o.csv.empty()) write_file_atomic(o.csv, csv_of(report.rows));
     return kOk;
 }
 
@@ -208,15 +121,27 @@ int run_lightning(const LightningOptions& o) {
 
 void add_bench_lightning(CLI::App& bench) {
     CLI::App* command = bench.add_subcommand(
-        "lightning", "The attention operator, forward and backward: operations per second");
-    command->footer("On the CPU also as a share of the peak of such products (fp32, or bf16 where "
-                    "bf16 tensors are multiplied so), measured before and after.");
+        "lightning", "The attention operator, forward and backward: time, bytes and operations per "
+                     "second");
+    command->footer(
+        "On the CPU, --lengths as a share of the peak of such products (fp32, or bf16 where bf16 "
+        "tensors are multiplied so), measured before and after. On a GPU, or with --shapes, a "
+        "table of shapes as a share of the bandwidth of copies within its memory: the least that a "
+        "call has to move (q, k, v, o; backward q, k, v, do, dq, dk, dv; decode the states too) "
+        "by its time, the median of batches of calls in a row by the device's clock.");
     const auto o = std::make_shared<LightningOptions>();
     o->common.add_to(*command);
-    command->add_option("--dtype", o->dtype, "f32 or bf16");
+    command->add_option(
+        "--dtype", o->dtype,
+        "f32 or bf16, on a GPU f16 too; f32 on the CPU, bf16 on a GPU if not given");
+    command->add_option("--shapes", o->shapes,
+                        "B,T,H,D or B,T,H,D,E each: sequences, tokens, heads, widths of keys and "
+                        "values");
     command->add_option("--batch", o->batch, "Sequences")->check(CLI::PositiveNumber);
     command->add_option("--heads", o->heads, "Heads")->check(CLI::PositiveNumber);
-    command->add_option("--dim", o->dim, "Width of a head, keys and values")
+    command
+        ->add_option("--dim", o->dim,
+                     "Width of a head, keys and values; 128, with --accuracy 64, if not given")
         ->check(CLI::PositiveNumber);
     command
         ->add_option("--lengths", o->lengths,
@@ -224,10 +149,30 @@ void add_bench_lightning(CLI::App& bench) {
                      "of 128 in f32")
         ->delimiter(',')
         ->check(CLI::PositiveNumber);
-    command->add_flag("--decode", o->decode,
-                      "One token for each of --batch sequences instead: bytes of the state per "
-                      "second");
-    command->add_option("--repeats", o->repeats, "Calls timed at least; the median counts")
+    CLI::Option* decode = command->add_flag(
+        "--decode", o->decode,
+        "One token for each of --batch sequences instead: bytes of the state per second; on a GPU "
+        "at several sizes");
+    CLI::Option* flat = command->add_flag(
+        "--flat", o->flat,
+        "Time for a token at every length from 1024 to --tokens, in as many sequences as make "
+        "--tokens");
+    command->add_option("--tokens", o->tokens, "Tokens in all, of --flat")
+        ->needs(flat)
+        ->check(CLI::PositiveNumber);
+    command
+        ->add_flag("--accuracy", o->accuracy,
+                   "Errors against the recurrence in f64, beside those of the chunked form with "
+                   "operands of products rounded to --dtype and sums in f32, for decay rates 0 to "
+                   "8 at --lengths (1024 to 1048576)")
+        ->excludes(flat)
+        ->excludes(decode);
+    flat->excludes(decode);
+    command->add_option("--csv", o->csv, "Also write the rows to this file");
+    command->add_option("--plot", o->plot, "Also draw time and memory of --flat, .png or .svg")
+        ->needs(flat);
+    command
+        ->add_option("--repeats", o->repeats, "Calls timed at least, on the CPU; the median counts")
         ->check(CLI::PositiveNumber);
     command->add_flag("--peers", o->peers,
                       "What else is installed in Python, beside this package, on a GPU: table, CSV "

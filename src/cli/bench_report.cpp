@@ -24,19 +24,6 @@ std::string csv_cell(const Json& value) {
     return '"' + text + '"';
 }
 
-void print_csv(const std::vector<Json>& rows) {
-    if (rows.empty()) return;
-    std::string line;
-    for (const auto& [key, value] : rows.front().items()) line += (line.empty() ? "" : ",") + key;
-    fmt::print("{}\n", line);
-    for (const Json& row : rows) {
-        line.clear();
-        for (const auto& [key, value] : row.items())
-            line += (line.empty() ? "" : ",") + csv_cell(value);
-        fmt::print("{}\n", line);
-    }
-}
-
 void print_text(const BenchReport& report) {
     size_t width = 0;
     for (const auto& [key, value] : report.facts.items()) width = std::max(width, key.size());
@@ -67,8 +54,22 @@ void print_text(const BenchReport& report) {
 
 } // namespace
 
+std::string csv_of(const std::vector<Json>& rows) {
+    std::string out, line;
+    if (rows.empty()) return out;
+    for (const auto& [key, value] : rows.front().items()) line += (line.empty() ? "" : ",") + key;
+    out = line + '\n';
+    for (const Json& row : rows) {
+        line.clear();
+        for (const auto& [key, value] : row.items())
+            line += (line.empty() ? "" : ",") + csv_cell(value);
+        out += line + '\n';
+    }
+    return out;
+}
+
 void print_report(const BenchReport& report, BenchFormat format) {
-    if (format == BenchFormat::csv) return print_csv(report.rows);
+    if (format == BenchFormat::csv) return fmt::print("{}", csv_of(report.rows));
     if (format == BenchFormat::text) return print_text(report);
     Json out = report.facts;
     out["rows"] = report.rows;

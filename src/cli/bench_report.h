@@ -23,6 +23,8 @@ inline std::vector<std::pair<std::string_view, BenchFormat>> enum_names(BenchFor
 // text: facts one a line, rows as a table. csv: rows alone, with a header. json: one object.
 // Numbers have the units that their keys name. Prints to stdout.
 void print_report(const BenchReport& report, BenchFormat format);
+// What format csv prints.
+std::string csv_of(const std::vector<Json>& rows);
 
 // VmRSS of this process, bytes; 0 where the system does not tell.
 int64_t resident_bytes();

@@ -25,6 +25,7 @@ Kernels dry_kernels(const Kernels& real) {
         .lightning_forward = [](Stream&, const LightningForward&) {},
         .lightning_backward = [](Stream&, const LightningBackward&) {},
         .lightning_workspace = real.lightning_workspace,
+        .lightning_plan = real.lightning_plan,
         .cross_entropy = [](Stream&, Tensor, Tensor, Tensor, bool, float) {},
         .mask_rows = [](Stream&, Tensor, Tensor) {},
         .adamw = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, const AdamW&) {},

@@ -7,7 +7,7 @@
 
 namespace tnl {
 
-// Every entry does nothing, but lightning_workspace, which is `real`'s.
+// Every entry does nothing, but lightning_workspace and lightning_plan, which are `real`'s.
 Kernels dry_kernels(const Kernels& real);
 
 } // namespace tnl

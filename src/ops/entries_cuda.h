@@ -35,6 +35,7 @@ void lrpe_backward(Stream&, Tensor dx, Tensor dtheta, Tensor dy, Tensor x, Tenso
 void lightning_forward(Stream&, const LightningForward&);
 void lightning_backward(Stream&, const LightningBackward&);
 size_t lightning_workspace(const LightningShape&, bool backward);
+std::string lightning_plan(Stream&, const LightningShape&, bool backward);
 
 // A target at or above V gives a loss of NaN: ids are not read back to be checked.
 void cross_entropy(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient, float scale);

@@ -107,6 +107,8 @@ struct Kernels {
     void (*lightning_backward)(Stream&, const LightningBackward&);
     // Bytes of LightningForward::workspace and LightningBackward::workspace (0 if none is needed).
     size_t (*lightning_workspace)(const LightningShape&, bool backward);
+    // How a call on contiguous tensors would run, in words.
+    std::string (*lightning_plan)(Stream&, const LightningShape&, bool backward);
 
     // ---- loss ----
     // loss[N] acc: cross-entropy of logits[N,V] against targets[N] i32, in nats; 0 where the target

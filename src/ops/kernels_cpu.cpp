@@ -31,6 +31,10 @@ const Kernels& cpu_kernels() {
         .lightning_forward = lightning_forward_cpu,
         .lightning_backward = lightning_backward_cpu,
         .lightning_workspace = lightning_workspace_cpu,
+        .lightning_plan =
+            [](Stream& stream, const LightningShape& shape, bool backward) {
+                return lightning_plan_cpu(shape, {}, backward, stream.threads->size());
+            },
         .cross_entropy = fast::cross_entropy,
         .mask_rows = fast::mask_rows,
         .adamw = fast::adamw,

@@ -23,6 +23,7 @@ const Kernels* cuda_kernels() {
         .lightning_forward = cuda::lightning_forward,
         .lightning_backward = cuda::lightning_backward,
         .lightning_workspace = cuda::lightning_workspace,
+        .lightning_plan = cuda::lightning_plan,
         .cross_entropy = cuda::cross_entropy,
         .mask_rows = cuda::mask_rows,
         .adamw = cuda::adamw,

@@ -31,6 +31,8 @@ const Kernels& cpu_oracle_kernels() {
         .lightning_forward = lightning_forward_oracle,
         .lightning_backward = lightning_backward_oracle,
         .lightning_workspace = [](const LightningShape&, bool) { return size_t{0}; },
+        .lightning_plan = [](Stream&, const LightningShape&,
+                             bool) { return std::string("cpu: token by token"); },
         .cross_entropy = oracle::cross_entropy,
         .mask_rows = oracle::mask_rows,
         .adamw = oracle::adamw,

@@ -132,7 +132,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     s = {};
     s.real = &real;
     s.device = device;
-    Kernels table = real; // lightning_workspace computes nothing on the device: not timed
+    Kernels table = real; // lightning_workspace, lightning_plan: nothing on the device to time
     gemm_cell = s.used++;
     s.cells[gemm_cell] = {"gemm"};
     table.gemm = timed_gemm;

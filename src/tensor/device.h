@@ -6,6 +6,7 @@
 #include "tensor/tensor.h"
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -38,6 +39,8 @@ class Device {
     virtual void copy(void* to, const void* from, size_t bytes) = 0;         // device to device
     virtual void zero(void* memory, size_t bytes) = 0;
     virtual void synchronize() = 0;
+    // Seconds that the device takes for what `work` gives to the stream, by its own clock; waits.
+    virtual double seconds(const std::function<void()>& work) = 0;
     virtual size_t memory_total() const = 0; // bytes
     virtual size_t memory_free() const = 0;
 };

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 
@@ -54,6 +55,11 @@ class CpuDevice final : public Device {
         if (bytes != 0) std::memset(memory, 0, bytes);
     }
     void synchronize() override {}
+    double seconds(const std::function<void()>& work) override {
+        const auto begin = std::chrono::steady_clock::now();
+        work();
+        return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
     size_t memory_total() const override { return pages(_SC_PHYS_PAGES); }
     size_t memory_free() const override { return available_memory(); }
 

@@ -3,6 +3,17 @@
 namespace tnl {
 namespace {
 
+struct Event {
+    Event() { check_cuda(cudaEventCreate(&event), "cudaEventCreate"); }
+    ~Event() { cudaEventDestroy(event); }
+    Event(const Event&) = delete;
+    Event& operator=(const Event&) = delete;
+    void record(cudaStream_t stream) const {
+        check_cuda(cudaEventRecord(event, stream), "cudaEventRecord");
+    }
+    cudaEvent_t event = nullptr;
+};
+
 class CudaDevice final : public Device {
   public:
     CudaDevice(int index, int host_threads) : threads_(host_threads), cuda_(index) {
@@ -51,6 +62,18 @@ class CudaDevice final : public Device {
     void synchronize() override {
         cuda_.use();
         check_cuda(cudaStreamSynchronize(cuda_.stream), "a kernel or copy");
+    }
+    double seconds(const std::function<void()>& work) override {
+        cuda_.use();
+        const Event begin, end;
+        begin.record(cuda_.stream);
+        work();
+        end.record(cuda_.stream);
+        check_cuda(cudaEventSynchronize(end.event), "a kernel or copy");
+        float milliseconds = 0;
+        check_cuda(cudaEventElapsedTime(&milliseconds, begin.event, end.event),
+                   "cudaEventElapsedTime");
+        return static_cast<double>(milliseconds) * 1e-3;
     }
     size_t memory_total() const override { return memory().total; }
     size_t memory_free() const override { return memory().free; }

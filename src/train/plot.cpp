@@ -38,7 +38,8 @@ class Canvas {
 
     void draw() {
         cairo_set_source_rgb(c_, 1, 1, 1);
-        cairo_paint(c_);
+        cairo_rectangle(c_, 0, 0, o_.width, o_.height);
+        cairo_fill(c_);
         cairo_select_font_face(c_, "sans-serif", CAIRO_FONT_SLANT_NORMAL, CAIRO_FONT_WEIGHT_NORMAL);
         layout();
         grid();
@@ -275,23 +276,35 @@ void check(cairo_status_t status, const std::filesystem::path& path) {
 
 void write_plot(const std::filesystem::path& path, const std::vector<Curve>& curves,
                 const PlotOptions& options) {
+    write_plot(path, {Panel{curves, options}});
+}
+
+void write_plot(const std::filesystem::path& path, const std::vector<Panel>& panels) {
     const bool svg = path.extension() == ".svg";
     if (!svg && path.extension() != ".png")
         throw UsageError(fmt::format("{}: wanted a name that ends in .png or .svg", path.string()));
     using Surface = std::unique_ptr<cairo_surface_t, void (*)(cairo_surface_t*)>;
     std::string bytes;
-    const double scale = svg ? 1 : options.scale;
-    const Surface surface(
-        svg ? cairo_svg_surface_create_for_stream(append, &bytes, options.width, options.height)
-            : cairo_image_surface_create(CAIRO_FORMAT_RGB24,
-                                         static_cast<int>(options.width * scale),
-                                         static_cast<int>(options.height * scale)),
-        cairo_surface_destroy);
+    TNL_CHECK(!panels.empty(), "{}: no panel", path.string());
+    const double scale = svg ? 1 : panels.front().options.scale;
+    double width = 0, height = 0;
+    for (const Panel& panel : panels) {
+        width = std::max(width, panel.options.width);
+        height += panel.options.height;
+    }
+    const Surface surface(svg ? cairo_svg_surface_create_for_stream(append, &bytes, width, height)
+                              : cairo_image_surface_create(CAIRO_FORMAT_RGB24,
+                                                           static_cast<int>(width * scale),
+                                                           static_cast<int>(height * scale)),
+                          cairo_surface_destroy);
     {
         const std::unique_ptr<cairo_t, void (*)(cairo_t*)> cairo(cairo_create(surface.get()),
                                                                  cairo_destroy);
         cairo_scale(cairo.get(), scale, scale);
-        Canvas(cairo.get(), curves, options).draw();
+        for (const Panel& panel : panels) {
+            Canvas(cairo.get(), panel.curves, panel.options).draw();
+            cairo_translate(cairo.get(), 0, panel.options.height);
+        }
         check(cairo_status(cairo.get()), path);
     }
     if (!svg) check(cairo_surface_write_to_png_stream(surface.get(), append, &bytes), path);

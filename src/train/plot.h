@@ -25,4 +25,11 @@ struct PlotOptions {
 void write_plot(const std::filesystem::path& path, const std::vector<Curve>& curves,
                 const PlotOptions& options);
 
+// Several of them in one picture, below each other.
+struct Panel {
+    std::vector<Curve> curves;
+    PlotOptions options; // scale: the first one's counts
+};
+void write_plot(const std::filesystem::path& path, const std::vector<Panel>& panels);
+
 } // namespace tnl

@@ -106,6 +106,9 @@ TEST(WritePlot, WritesWhatItsNameSays) {
     ASSERT_GT(png.size(), 1000u);
     EXPECT_EQ(png.substr(0, 8), "\x89PNG\r\n\x1a\n");
     EXPECT_EQ(png.substr(16, 8), std::string("\0\0\x03\x20\0\0\x02\x58", 8)); // 800 x 600
+    write_plot(directory / "two.png", {{curves, options}, {curves, options}});
+    const std::string two = read_file(directory / "two.png");
+    EXPECT_EQ(two.substr(16, 8), std::string("\0\0\x03\x20\0\0\x04\xb0", 8)); // 800 x 1200
     options.log_x = options.log_y = true;
     write_plot(directory / "a.svg", curves, options);
     const std::string svg = read_file(directory / "a.svg");

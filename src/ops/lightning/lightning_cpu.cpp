@@ -2,6 +2,10 @@
 
 #include "ops/lightning/scans.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 namespace tnl {
 namespace {
 
@@ -164,5 +168,25 @@ void lightning_backward_cpu(Stream& stream, const LightningBackward& call) {
 }
 
 size_t lightning_workspace_cpu(const LightningShape&, bool) { return 0; }
+
+std::string lightning_plan_cpu(const LightningShape& shape, const Tensor& cu_seqlens, bool backward,
+                               int threads) {
+    const auto s = [](int64_t n) { return n == 1 ? "" : "s"; };
+    if (shape.dtype == DType::f64)
+        return fmt::format("cpu: f64, token by token, {} thread{}", threads, s(threads));
+    const LightningLoops& loops = lightning_loops();
+    ScanRequest request{.panel = loops.panel, .threads = threads};
+    request.K = backward ? std::max(shape.D, shape.E) : shape.D;
+    request.N = backward ? request.K : shape.E;
+    for (int64_t i = 0; i < shape.sequences; ++i) {
+        const int64_t length = sequence_range(shape, cu_seqlens, i).length;
+        request.longest = std::max(request.longest, length);
+        request.tokens += shape.H * (backward ? 3 : 1) * length;
+    }
+    const ScanCut cut = cut_scan(request);
+    return fmt::format("cpu: {}, {} thread{}, {} block{} of columns, {} segment{}", loops.name,
+                       threads, s(threads), cut.blocks, s(cut.blocks), cut.segments,
+                       s(cut.segments));
+}
 
 } // namespace tnl

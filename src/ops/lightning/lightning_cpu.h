@@ -19,6 +19,9 @@ void lightning_backward_oracle(Stream& stream, const LightningBackward& call);
 void lightning_forward_cpu(Stream& stream, const LightningForward& call);
 void lightning_backward_cpu(Stream& stream, const LightningBackward& call);
 size_t lightning_workspace_cpu(const LightningShape& shape, bool backward); // 0
+// How a call would run, in words. f16, which the entries do not take, is told as f32 is.
+std::string lightning_plan_cpu(const LightningShape& shape, const Tensor& cu_seqlens, bool backward,
+                               int threads);
 
 // With the loops of one instruction set; f32 and bf16.
 void lightning_forward_with(const LightningLoops& loops, Stream& stream,

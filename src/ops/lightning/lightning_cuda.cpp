@@ -1,4 +1,5 @@
 #include "ops/entries_cuda.h"
+#include "ops/lightning/call_plan.h"
 #include "ops/lightning/lightning_sm90_cuda.h"
 #include "ops/lightning/scan_cuda.h"
 #include "tensor/device_cuda.h"
@@ -143,15 +144,22 @@ size_t lightning_workspace(const LightningShape& shape, bool backward) {
     return boundaries_bytes(shape) + sm90_state_bytes(shape, plan, backward);
 }
 
+std::string lightning_plan(Stream& s, const LightningShape& shape, bool backward) {
+    const LightningPass pass = backward ? LightningPass::backward
+                               : shape.T == 1 && shape.sequences == shape.B
+                                   ? LightningPass::step
+                                   : LightningPass::forward;
+    return describe(plan_call(shape, pass, scan_target(cuda_of(s).props)));
+}
+
 void lightning_forward(Stream& s, const LightningForward& call) {
     const LightningShape shape = check(call);
     CudaStream& stream = cuda_of(s);
     Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.offsets_on_device,
                               call.workspace);
     if (call.slots.rank) common.slots = call.slots.as<int32_t>();
-    const bool one_token = shape.T == 1 && !call.cu_seqlens.data;
-    const ScanPlan plan = plan_scan_sm90(shape, 1, scan_target(stream, call));
-    if (plan.kernel == ScanKernel::sm90 && !one_token)
+    const ScanPlan plan = plan_call(shape, pass_of(call), scan_target(stream, call));
+    if (plan.kernel == ScanKernel::sm90)
         return sm90_forward(stream, plan, shape, call, common.cu_seqlens,
                             states_of(shape, call.workspace, sm90_state_bytes(shape, plan, false)));
     Request o;
@@ -162,9 +170,7 @@ void lightning_forward(Stream& s, const LightningForward& call) {
     o.state_in = call.state_in;
     o.state_out = call.state_out;
     o.out_scale = call.scale;
-    const bool rows_of_state = (!call.state_in.data || call.state_in.stride[3] == 1) &&
-                               (!call.state_out.data || call.state_out.stride[3] == 1);
-    scan_any(stream, common, o, one_token && rows_of_state);
+    scan_any(stream, common, o, plan.kernel == ScanKernel::decode);
 }
 
 void lightning_backward(Stream& s, const LightningBackward& call) {
@@ -172,7 +178,7 @@ void lightning_backward(Stream& s, const LightningBackward& call) {
     CudaStream& stream = cuda_of(s);
     const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens,
                                     call.offsets_on_device, call.workspace);
-    const ScanPlan plan = plan_scan_sm90(shape, 3, scan_target(stream, call));
+    const ScanPlan plan = plan_call(shape, LightningPass::backward, scan_target(stream, call));
     if (plan.kernel == ScanKernel::sm90)
         return sm90_backward(stream, plan, shape, call, common.cu_seqlens,
                              states_of(shape, call.workspace, sm90_state_bytes(shape, plan, true)));

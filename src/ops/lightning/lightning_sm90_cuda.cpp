@@ -1,12 +1,12 @@
 #include "ops/lightning/lightning_sm90_cuda.h"
 
+#include "ops/lightning/call_plan.h"
 #include "ops/lightning/scan_sm90.h"
 
 #include <cudaTypedefs.h>
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 
 namespace tnl::cuda {
 namespace {
@@ -14,20 +14,6 @@ namespace {
 // A stride that its dimension makes use of: a single row has none.
 int64_t stride_of(const Tensor& x, size_t dimension, int64_t otherwise) {
     return x.shape[dimension] > 1 ? x.stride[dimension] : otherwise;
-}
-
-// What the copy engine wants: 16-byte multiples everywhere.
-bool has_boxes(const Tensor& x) {
-    if (reinterpret_cast<uintptr_t>(x.data) % 16 != 0) return false;
-    for (size_t d = 0; d < 3; ++d)
-        if (x.shape[d] > 1 && (x.stride[d] <= 0 || x.stride[d] % 8 != 0)) return false;
-    return true;
-}
-
-ScanTarget target_of(const CudaStream& stream, std::initializer_list<const Tensor*> tensors) {
-    return {
-        stream.props.major * 10 + stream.props.minor, stream.props.multiProcessorCount,
-        std::all_of(tensors.begin(), tensors.end(), [](const Tensor* x) { return has_boxes(*x); })};
 }
 
 CUtensorMap map_of(const Tensor& x, int box_tokens = 64) {
@@ -142,11 +128,14 @@ CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t bat
     return map;
 }
 
+ScanTarget scan_target(const cudaDeviceProp& gpu) {
+    return {gpu.major * 10 + gpu.minor, gpu.multiProcessorCount, true};
+}
 ScanTarget scan_target(const CudaStream& stream, const LightningForward& call) {
-    return target_of(stream, {&call.q, &call.k, &call.v, &call.o});
+    return target_for(scan_target(stream.props), call);
 }
 ScanTarget scan_target(const CudaStream& stream, const LightningBackward& call) {
-    return target_of(stream, {&call.q, &call.k, &call.v, &call.dout, &call.dq, &call.dk, &call.dv});
+    return target_for(scan_target(stream.props), call);
 }
 
 size_t sm90_state_bytes(const LightningShape& shape, const ScanPlan& plan, bool backward) {

@@ -7,6 +7,7 @@
 
 namespace tnl::cuda {
 
+ScanTarget scan_target(const cudaDeviceProp& gpu); // of contiguous tensors
 ScanTarget scan_target(const CudaStream& stream, const LightningForward& call);
 ScanTarget scan_target(const CudaStream& stream, const LightningBackward& call);
 

@@ -1,4 +1,4 @@
-#include "ops/lightning/plan.h"
+#include "ops/lightning/call_plan.h"
 
 #include <gtest/gtest.h>
 
@@ -111,6 +111,94 @@ TEST(ScanPlan, HopperSegments) {
     const ScanPlan p = plan_scan_sm90(shape(1, 131072, 16, 128, 128), 1, kH100);
     EXPECT_GE(p.segments, 4);
     EXPECT_LE(p.segments * 16, 132);
+}
+
+// Host memory stands for a GPU's: plans read no element.
+struct Rows {
+    alignas(16) unsigned char memory[64] = {};
+    Tensor tensor(int64_t B, int64_t T, int64_t H, int64_t width) {
+        return {memory, DType::bf16, {B, T, H, width}};
+    }
+};
+
+LightningForward forward_call(Rows& rows, int64_t B, int64_t T, int64_t H, int64_t width) {
+    LightningForward call;
+    call.q = call.k = call.v = call.o = rows.tensor(B, T, H, width);
+    return call;
+}
+
+TEST(CallPlan, BoxesAreOfSixteenBytes) {
+    Rows rows;
+    Tensor x = rows.tensor(2, 5, 3, 64);
+    EXPECT_TRUE(has_boxes(x));
+    EXPECT_FALSE(has_boxes(rows.tensor(2, 5, 3, 20))); // rows of 40 bytes
+    EXPECT_TRUE(has_boxes(rows.tensor(1, 1, 1, 20)));  // one row
+    x.data = rows.memory + 2;
+    EXPECT_FALSE(has_boxes(x));
+    x = rows.tensor(2, 5, 3, 64);
+    x.stride[1] = 0; // one row for all tokens: the copy engine wants steps
+    EXPECT_FALSE(has_boxes(x));
+    x = rows.tensor(1, 5, 3, 64);
+    x.stride[0] = 3;
+    EXPECT_TRUE(has_boxes(x));
+}
+
+TEST(CallPlan, EveryTensorOfTheCallCounts) {
+    Rows rows;
+    ScanTarget gpu = kH100;
+    gpu.boxes = false;
+    const LightningForward good = forward_call(rows, 2, 512, 3, 64);
+    EXPECT_TRUE(target_for(gpu, good).boxes);
+    EXPECT_EQ(target_for(gpu, good).compute, 90);
+    EXPECT_EQ(target_for(gpu, good).multiprocessors, 132);
+    for (Tensor LightningForward::*field :
+         {&LightningForward::q, &LightningForward::k, &LightningForward::v, &LightningForward::o}) {
+        LightningForward call = good;
+        (call.*field).stride[1] += 1;
+        EXPECT_FALSE(target_for(gpu, call).boxes);
+    }
+    LightningBackward back;
+    const auto fields = {&LightningBackward::q,    &LightningBackward::k,  &LightningBackward::v,
+                         &LightningBackward::dout, &LightningBackward::dq, &LightningBackward::dk,
+                         &LightningBackward::dv};
+    for (Tensor LightningBackward::*field : fields) back.*field = good.q;
+    EXPECT_TRUE(target_for(gpu, back).boxes);
+    for (Tensor LightningBackward::*field : fields) {
+        LightningBackward call = back;
+        (call.*field).stride[1] += 1;
+        EXPECT_FALSE(target_for(gpu, call).boxes);
+    }
+}
+
+TEST(CallPlan, OneTokenIsAStepUnlessPacked) {
+    Rows rows;
+    EXPECT_EQ(pass_of(forward_call(rows, 4, 2, 8, 64)), LightningPass::forward);
+    LightningForward call = forward_call(rows, 4, 1, 8, 64);
+    EXPECT_EQ(pass_of(call), LightningPass::step);
+    call.cu_seqlens = Tensor(rows.memory, DType::i32, {2});
+    EXPECT_EQ(pass_of(call), LightningPass::forward);
+}
+
+TEST(CallPlan, KernelOfACall) {
+    const auto kernel = [](DType dtype, LightningPass pass, const ScanTarget& target) {
+        return plan_call(shape(4, 512, 8, 128, 64, dtype), pass, target).kernel;
+    };
+    ScanTarget ampere = kH100, apart = kH100;
+    ampere.compute = 80;
+    apart.boxes = false;
+    for (const LightningPass pass : {LightningPass::forward, LightningPass::backward}) {
+        EXPECT_EQ(kernel(DType::bf16, pass, kH100), ScanKernel::sm90);
+        EXPECT_EQ(kernel(DType::f16, pass, kH100), ScanKernel::sm90);
+        EXPECT_EQ(kernel(DType::bf16, pass, ampere), ScanKernel::tensor_cores);
+        EXPECT_EQ(kernel(DType::bf16, pass, apart), ScanKernel::tensor_cores);
+        EXPECT_EQ(kernel(DType::f16, pass, apart), ScanKernel::plain);
+        EXPECT_EQ(kernel(DType::f32, pass, kH100), ScanKernel::plain);
+    }
+    for (const DType dtype : {DType::bf16, DType::f32})
+        EXPECT_EQ(kernel(dtype, LightningPass::step, kH100), ScanKernel::decode);
+    // A backward is planned as three scans.
+    EXPECT_EQ(describe(plan_call(shape(1, 8192, 16, 128, 128), LightningPass::backward, kH100)),
+              describe(plan_scan_sm90(shape(1, 8192, 16, 128, 128), 3, kH100)));
 }
 
 } // namespace
