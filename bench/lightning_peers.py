@@ -171,16 +171,10 @@ def run(peer, B, H, T, copy):
     return row
 
 
-def print_table(rows):
-    print(f"\n{'peer':26} {'B':>2} {'H':>3} {'T':>7}  {'forward ms':>10} {'of copy':>8}  "
-          f"{'backward ms':>11} {'of copy':>8}  {'extra MB':>9}")
-    for r in rows:
-        if "error" in r:
-            print(f"{r['peer']:26} {r['B']:>2} {r['H']:>3} {r['T']:>7}  {r['error']}")
-            continue
-        print(f"{r['peer']:26} {r['B']:>2} {r['H']:>3} {r['T']:>7}  {r['forward_ms']:>10.3f} "
-              f"{r['forward_fraction']:>8.3f}  {r['backward_ms']:>11.3f} "
-              f"{r['backward_fraction']:>8.3f}  {r['extra_mb']:>9.1f}")
+def print_row(r):
+    print(f"{r['peer']:26} {r['B']:>2} {r['H']:>3} {r['T']:>7}  " + (r["error"] if "error" in r else
+          f"{r['forward_ms']:>10.3f} {r['forward_fraction']:>8.3f}  {r['backward_ms']:>11.3f} "
+          f"{r['backward_fraction']:>8.3f}  {r['extra_mb']:>9.1f}"), flush=True)
 
 
 def plot(rows, path):
@@ -214,7 +208,8 @@ def plot(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("."))
-    parser.add_argument("--seconds", type=float, default=100, help="shapes left then are skipped")
+    parser.add_argument("--seconds", type=float, default=100, help="shapes left then are skipped; what Triton compiles and tunes first "
+                        "takes minutes where its cache is empty")
     parser.add_argument("--quick", action="store_true", help="the table's shapes, no lengths")
     options = parser.parse_args()
     if not torch.cuda.is_available():
@@ -227,6 +222,14 @@ def main():
     peers = list(installed())
     shapes = SHAPES + ([] if options.quick else
                        [(1, 16, T) for T in LENGTHS if (1, 16, T) not in SHAPES])
+    options.out.mkdir(parents=True, exist_ok=True)
+    table = open(options.out / "peers.csv", "w", newline="", buffering=1)
+    fields = ["peer", "B", "H", "T", "forward_ms", "forward_fraction", "backward_ms",
+              "backward_fraction", "extra_mb", "error"]
+    writer = csv.DictWriter(table, fields)
+    writer.writeheader()
+    print(f"\n{'peer':26} {'B':>2} {'H':>3} {'T':>7}  {'forward ms':>10} {'of copy':>8}  "
+          f"{'backward ms':>11} {'of copy':>8}  {'extra MB':>9}", flush=True)
     rows = []
     for B, H, T in shapes:
         for peer in peers:
@@ -239,17 +242,12 @@ def main():
                 except torch.cuda.OutOfMemoryError:
                     row["error"] = "out of memory"
                 except Exception as error:
-                    row["error"] = f"{type(error).__name__}: {str(error).splitlines()[0][:60]}"
+                    row["error"] = f"{type(error).__name__}: {(str(error) or '?').splitlines()[0][:60]}"
                 torch.cuda.empty_cache()
             rows.append(row)
-    print_table(rows)
-    options.out.mkdir(parents=True, exist_ok=True)
-    fields = ["peer", "B", "H", "T", "forward_ms", "forward_fraction", "backward_ms",
-              "backward_fraction", "extra_mb", "error"]
-    with open(options.out / "peers.csv", "w", newline="") as file:
-        writer = csv.DictWriter(file, fields)
-        writer.writeheader()
-        writer.writerows(rows)
+            writer.writerow(row)
+            print_row(row)
+    table.close()
     print(f"\n{options.out / 'peers.csv'}")
     plot(rows, options.out / "peers.png")
     if not any("error" not in r and math.isfinite(r["forward_ms"]) for r in rows):

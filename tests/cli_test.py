@@ -391,7 +391,8 @@ def test_bench_lightning_measures_shapes(tmp_path):
         ("forward", 64, 16), ("backward", 64, 16), ("forward", 100, 32), ("backward", 100, 32)]
     for row in out["rows"]:
         moved = row["gigabytes_per_second"] * row["microseconds"] * 1e3
-        width = 2 * (row["D"] + row["E"]) if row["pass"] == "forward" else 4 * row["D"] + 3 * row["E"]
+        D, E = row["D"], row["E"]
+        width = 2 * (D + E) if row["pass"] == "forward" else 4 * D + 3 * E
         assert moved == pytest.approx(row["B"] * row["H"] * row["T"] * width * 4)
         assert row["fraction_of_copy"] == pytest.approx(
             row["gigabytes_per_second"] / out["copy_gigabytes_per_second"])

@@ -14,7 +14,7 @@ constexpr int kInFlight = 4; // rows a thread loads before it stores the first
 // digits. The small terms meet before the state does.
 template <class A> struct StepDecay {
     A keep, change;
-    __device__ explicit StepDecay(float slope) {
+    __device__ explicit StepDecay(A slope) {
         const double x = -static_cast<double>(slope), lambda = exp(x);
         keep = lambda <= 0.5 ? A(0) : A(1);
         change = static_cast<A>(lambda <= 0.5 ? lambda : expm1(x));
