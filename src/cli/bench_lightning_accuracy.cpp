@@ -13,7 +13,7 @@ namespace {
 
 // One head each: no decay, the slowest of released models, 0.01, the fastest, and one that leaves
 // nothing of the token before.
-constexpr std::array<float, 6> kRates = {0, 4e-8f, 5e-6f, 0.01f, 0.84f, 8};
+constexpr std::array<double, 6> kRates = {0, 4e-8, 5e-6, 0.01, 0.84, 8}; // rounded to f32
 constexpr int64_t kHeads = kRates.size();
 constexpr std::array kNames = {"o", "state_out", "dq", "dk", "dv", "dstate_in"};
 constexpr bool is_state(size_t tensor) { return tensor == 1 || tensor == 5; }
@@ -88,7 +88,7 @@ template <class T> void run_plain(ThreadPool& pool, Tensors& x) {
             s.tokens = n;
             s.K = s.N = W;
             s.stride_a = s.stride_c = kHeads * W;
-            s.slope = static_cast<double>(kRates[static_cast<size_t>(h)]);
+            s.slope = static_cast<double>(x.slopes.as<float>()[h]);
             const auto set = [&](const Tensor& a, const Tensor& b, const Tensor& c,
                                  const Tensor& out) {
                 s.a = rows(a);
@@ -184,7 +184,7 @@ void run_length(Device& device, Device& cpu, DType dtype, int64_t n, int64_t wid
     uint64_t stream = 0;
     for (Tensor* x : plain.inputs())
         x->dtype == DType::f32 ? draw<float>(pool, *x, stream++) : draw<T>(pool, *x, stream++);
-    std::copy(kRates.begin(), kRates.end(), plain.slopes.as<float>());
+    for (size_t h = 0; h < kHeads; ++h) plain.slopes.as<float>()[h] = static_cast<float>(kRates[h]);
     const auto from = plain.inputs(), to = exact.inputs();
     for (size_t i = 0; i < from.size(); ++i)
         from[i]->dtype == DType::f32 ? widen<float>(pool, *to[i], *from[i])
@@ -213,7 +213,7 @@ void run_length(Device& device, Device& cpu, DType dtype, int64_t n, int64_t wid
             const auto value = [&](const Errors& e) { return measure == 0 ? e.rms : e.largest; };
             Json row;
             row["length"] = n;
-            row["rate"] = static_cast<double>(kRates[h]);
+            row["rate"] = kRates[h];
             row["error"] = measure == 0 ? "rms" : "largest";
             for (size_t t = 0; t < kNames.size(); ++t) {
                 const double ratio = value(mine[h][t]) / value(other[h][t]);
