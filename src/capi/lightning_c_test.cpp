@@ -258,6 +258,23 @@ TEST(LightningC, ErrorsNameTheField) {
     EXPECT_EQ(message_of(TNL_OK, changed([](auto&) {})), "lightning: the call is null");
 }
 
+TEST(LightningC, PlansInWords) {
+    Data<f16> data;
+    tnl_lightning call = data.call(TNL_F16);
+    char text[256], part[8];
+    for (const int backward : {0, 1}) {
+        ASSERT_EQ(tnl_lightning_plan(&call, backward, text, sizeof text), TNL_OK);
+        EXPECT_THAT(text, testing::StartsWith("cpu: "));
+        EXPECT_THAT(text, testing::EndsWith(", f16 through f32"));
+    }
+    ASSERT_EQ(tnl_lightning_plan(&call, 1, part, sizeof part), TNL_OK);
+    EXPECT_EQ(std::string(part), std::string(text).substr(0, sizeof part - 1));
+    call.dtype = TNL_F64;
+    ASSERT_EQ(tnl_lightning_plan(&call, 0, text, sizeof text), TNL_OK);
+    EXPECT_THAT(text, HasSubstr("f64, token by token"));
+    EXPECT_EQ(tnl_lightning_plan(&call, 0, nullptr, 0), TNL_INVALID);
+}
+
 // A caller compiled with a later header may pass a larger struct, if it does not use what is new.
 TEST(LightningC, LargerStructs) {
     Data<float> data;
