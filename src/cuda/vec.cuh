@@ -39,11 +39,26 @@ constexpr int pack_alignment(int64_t element_size, int V) {
 
 template <class T, int V> struct alignas(pack_alignment(sizeof(T), V)) Pack { T x[V]; };
 
+// A pack of 16 bytes moves as one uint4: left to itself, the compiler may take a struct apart and
+// store it element by element.
 template <int V, class T> __device__ Pack<T, V> load_pack(const T* p) {
-    return *reinterpret_cast<const Pack<T, V>*>(p);
+    if constexpr (sizeof(Pack<T, V>) == 16) {
+        const uint4 words = *reinterpret_cast<const uint4*>(p);
+        Pack<T, V> out;
+        memcpy(&out, &words, 16);
+        return out;
+    } else {
+        return *reinterpret_cast<const Pack<T, V>*>(p);
+    }
 }
 template <class T, int V> __device__ void store_pack(T* p, const Pack<T, V>& v) {
-    *reinterpret_cast<Pack<T, V>*>(p) = v;
+    if constexpr (sizeof(Pack<T, V>) == 16) {
+        uint4 words;
+        memcpy(&words, &v, 16);
+        *reinterpret_cast<uint4*>(p) = words;
+    } else {
+        *reinterpret_cast<Pack<T, V>*>(p) = v;
+    }
 }
 
 } // namespace tnl

@@ -23,6 +23,13 @@ template <class T> DeviceType<T>* device_data(const Tensor& x) {
     return x.data ? reinterpret_cast<DeviceType<T>*>(x.as<T>()) : nullptr;
 }
 
+// A row of the tensors of one call, taken apart once for all of them: row / inner_count and the
+// rest.
+struct RowIndex {
+    int64_t index, outer, inner;
+    __device__ operator int64_t() const { return index; }
+};
+
 // T is a device type.
 template <class T> struct DeviceRows {
     T* data = nullptr;
@@ -33,6 +40,7 @@ template <class T> struct DeviceRows {
         if (inner_count == 1) return data + r * outer;
         return data + r / inner_count * outer + r % inner_count * inner;
     }
+    __device__ T* row(RowIndex r) const { return data + r.outer * outer + r.inner * inner; }
     __device__ explicit operator bool() const { return data != nullptr; }
 };
 
@@ -42,25 +50,31 @@ template <class T> DeviceRows<DeviceType<T>> device_rows(const Layout& layout, c
     return {device_data<T>(x), s.outer, s.inner, layout.inner()};
 }
 
-// f(row, first column) for each pack of V columns.
+// f(row, first column) for each pack of V columns; inner: rows of one step of the first dimension.
 template <int V, class F>
-__global__ void __launch_bounds__(256) map_kernel(int64_t rows, int64_t packs, F f) {
+__global__ void __launch_bounds__(256) map_kernel(int64_t rows, int64_t packs, int64_t inner, F f) {
     const int64_t total = rows * packs, step = int64_t{gridDim.x} * blockDim.x;
     const bool small = total < (int64_t{1} << 31);
+    const auto divide = [small](int64_t x, int64_t by) -> int64_t { // in 32 bits far cheaper
+        return small ? static_cast<uint32_t>(x) / static_cast<uint32_t>(by) : x / by;
+    };
     for (int64_t i = int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < total; i += step) {
-        int64_t row = 0;
-        if (rows > 1) // 32-bit division is far cheaper
-            row = small ? static_cast<uint32_t>(i) / static_cast<uint32_t>(packs) : i / packs;
-        f(row, (i - row * packs) * V);
+        const int64_t row = rows > 1 ? divide(i, packs) : 0;
+        RowIndex at{row, row, 0};
+        if (inner > 1) {
+            at.outer = divide(row, inner);
+            at.inner = row - at.outer * inner;
+        }
+        f(at, (i - row * packs) * V);
     }
 }
 
 template <int V, class F>
-void launch_map(const CudaStream& stream, int64_t rows, int64_t cols, F f) {
+void launch_map(const CudaStream& stream, int64_t rows, int64_t cols, F f, int64_t inner = 1) {
     const int64_t packs = cols / V, blocks = (rows * packs + 255) / 256;
     const int64_t limit = int64_t{stream.props.multiProcessorCount} * 32;
     launch(stream, map_kernel<V, F>, dim3(static_cast<unsigned>(blocks < limit ? blocks : limit)),
-           dim3(256), 0, rows, packs, f);
+           dim3(256), 0, rows, packs, inner, f);
 }
 
 // make(std::integral_constant<int, V>) builds the functor for packs of V columns; V is kWidest
@@ -69,9 +83,10 @@ template <int kWidest, class Make>
 void map_rows(const CudaStream& stream, const Layout& layout, Make make) {
     if (layout.packs_of(kWidest))
         launch_map<kWidest>(stream, layout.rows(), layout.cols(),
-                            make(std::integral_constant<int, kWidest>{}));
+                            make(std::integral_constant<int, kWidest>{}), layout.inner());
     else
-        launch_map<1>(stream, layout.rows(), layout.cols(), make(std::integral_constant<int, 1>{}));
+        launch_map<1>(stream, layout.rows(), layout.cols(), make(std::integral_constant<int, 1>{}),
+                      layout.inner());
 }
 
 } // namespace tnl

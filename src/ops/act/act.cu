@@ -48,7 +48,7 @@ Argument<DeviceType<T>> argument(CudaStream& stream, const Layout& layout, const
 template <class T, int V> struct ActForward {
     DeviceRows<T> y;
     Argument<T> x;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto p = load_pack<V>(x.x.row(r) + c);
         const AccOf<T> shift = x.shift(r);
         with_activation(x.act, [&](auto act) {
@@ -61,7 +61,7 @@ template <class T, int V> struct ActForward {
 template <class T, int V> struct ActBackward {
     DeviceRows<T> dx, dy;
     Argument<T> x;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto p = load_pack<V>(x.x.row(r) + c);
         const auto d = load_pack<V>(dy.row(r) + c);
         const AccOf<T> shift = x.shift(r);
@@ -76,7 +76,7 @@ template <class T, int V> struct ActBackward {
 template <class T, int V> struct GateForward {
     DeviceRows<T> y, a;
     Argument<T> g;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto p = load_pack<V>(g.x.row(r) + c);
         const auto q = load_pack<V>(a.row(r) + c);
         const AccOf<T> shift = g.shift(r);
@@ -91,7 +91,7 @@ template <class T, int V> struct GateForward {
 template <class T, int V> struct GateBackward {
     DeviceRows<T> da, dg, y, dy, a; // y: null where absent
     Argument<T> g;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto pg = load_pack<V>(g.x.row(r) + c);
         auto pa = load_pack<V>(a.row(r) + c);
         const auto d = load_pack<V>(dy.row(r) + c);

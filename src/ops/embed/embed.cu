@@ -15,7 +15,7 @@ template <class T, int V> struct Lookup {
     DeviceRows<T> y, table;
     const int32_t* ids;
     AccOf<T> scale;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto a = load_pack<V>(table.row(ids[r]) + c);
         for (int i = 0; i < V; ++i) a.x[i] = from_acc<T>(scale * to_acc(a.x[i]));
         store_pack(y.row(r) + c, a);

@@ -10,7 +10,7 @@ namespace {
 
 template <class T, int V> struct Add {
     DeviceRows<T> y, x;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto a = load_pack<V>(y.row(r) + c);
         const auto b = load_pack<V>(x.row(r) + c);
         for (int i = 0; i < V; ++i) a.x[i] = from_acc<T>(to_acc(a.x[i]) + to_acc(b.x[i]));
@@ -21,7 +21,7 @@ template <class T, int V> struct Add {
 template <class T, int V> struct Scale {
     DeviceRows<T> y;
     AccOf<T> factor;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto a = load_pack<V>(y.row(r) + c);
         for (int i = 0; i < V; ++i) a.x[i] = from_acc<T>(to_acc(a.x[i]) * factor);
         store_pack(y.row(r) + c, a);
@@ -31,7 +31,7 @@ template <class T, int V> struct Scale {
 template <class To, class From, int V> struct Cast {
     DeviceRows<To> y;
     DeviceRows<From> x;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         const auto a = load_pack<V>(x.row(r) + c);
         Pack<To, V> b;
         for (int i = 0; i < V; ++i) b.x[i] = from_acc<To>(to_acc(a.x[i]));
@@ -42,8 +42,8 @@ template <class To, class From, int V> struct Cast {
 template <class T, int V> struct ZeroMasked {
     DeviceRows<T> y;
     const int32_t* mask;
-    __device__ void operator()(int64_t r, int64_t c) const {
-        if (mask[y.inner_count == 1 ? r : r / y.inner_count] != 0) return;
+    __device__ void operator()(RowIndex r, int64_t c) const {
+        if (mask[r.outer] != 0) return;
         Pack<T, V> zero;
         for (int i = 0; i < V; ++i) zero.x[i] = from_acc<T>(AccOf<T>{0});
         store_pack(y.row(r) + c, zero);

@@ -8,7 +8,7 @@ namespace {
 template <class T, int V> struct AddBias {
     DeviceRows<T> y;
     const T* bias;
-    __device__ void operator()(int64_t r, int64_t c) const {
+    __device__ void operator()(RowIndex r, int64_t c) const {
         auto a = load_pack<V>(y.row(r) + c);
         for (int i = 0; i < V; ++i) a.x[i] = from_acc<T>(to_acc(a.x[i]) + to_acc(bias[c + i]));
         store_pack(y.row(r) + c, a);

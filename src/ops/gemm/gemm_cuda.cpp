@@ -50,27 +50,24 @@ constexpr int kCandidates = 32;
 // a function of product, library and GPU, unlike what a search finds.
 enum class Choice { cublas, first, searched };
 Choice choice() { // TNL_GEMM_SEARCH: 0, unset, 1
-    static const Choice chosen = [] {
-        const char* word = std::getenv("TNL_GEMM_SEARCH");
-        if (!word) return Choice::first;
-        return std::string_view(word) == "0" ? Choice::cublas : Choice::searched;
-    }();
-    return chosen;
+    const char* word = std::getenv("TNL_GEMM_SEARCH");
+    if (!word) return Choice::first;
+    return std::string_view(word) == "0" ? Choice::cublas : Choice::searched;
 }
 
-// One for each kind of GPU that the process uses.
+// One for each kind of GPU that the process uses, for each way to choose.
 GemmChoices& choices_of(const CudaStream& stream) {
+    const bool searched = choice() == Choice::searched;
     static std::mutex mutex;
-    static std::map<int, GemmChoices*> of_device;
-    static std::map<std::string, std::unique_ptr<GemmChoices>> all;
+    static std::map<std::pair<int, bool>, GemmChoices*> of_device;
+    static std::map<std::pair<std::string, bool>, std::unique_ptr<GemmChoices>> all;
     const std::lock_guard lock(mutex);
-    GemmChoices*& choices = of_device[stream.device];
+    GemmChoices*& choices = of_device[{stream.device, searched}];
     if (choices) return *choices;
     const std::string environment = lt_environment(stream, lt_limits(stream));
-    std::unique_ptr<GemmChoices>& shared = all[environment];
+    std::unique_ptr<GemmChoices>& shared = all[{environment, searched}];
     if (!shared) {
-        const auto file =
-            choice() == Choice::searched ? algorithms_path(environment) : std::filesystem::path();
+        const auto file = searched ? algorithms_path(environment) : std::filesystem::path();
         shared = std::make_unique<GemmChoices>(file, environment);
     }
     choices = shared.get();

@@ -95,6 +95,7 @@ TEST_F(CudaGemmSearch, TheSearchLeavesNoTrace) {
         std::filesystem::path(::testing::TempDir()) / "gemm_search";
     std::filesystem::remove_all(folder);
     setenv("XDG_CACHE_HOME", folder.c_str(), 1);
+    setenv("TNL_GEMM_SEARCH", "1", 1);
     gpu()->stream().same_shapes = true;
     const Case cases[] = {{1040, 704, 720, 0, 0, false, true, false, false},
                           {1040, 704, 720, 0, 0, false, true, true, false},
@@ -110,6 +111,7 @@ TEST_F(CudaGemmSearch, TheSearchLeavesNoTrace) {
             },
             describe(s), {}, {DType::bf16});
     gpu()->stream().same_shapes = false;
+    unsetenv("TNL_GEMM_SEARCH");
     const LtLimits limits = lt_limits(*stream);
     const std::string environment = lt_environment(*stream, limits);
     const std::filesystem::path file = algorithms_path(environment);

@@ -10,7 +10,7 @@ namespace tnl::cuda {
 
 constexpr int kNormThreads = 512; // of a block, at most
 constexpr int kRowsPerBlock = 4;  // where a warp takes a row
-template <int V> constexpr int kPacks = V > 1 ? 4 : 16;
+template <int V> constexpr int kPacks = V == 1 ? 16 : V == 2 ? 8 : 4;
 
 struct NormGrid {
     int64_t rows, cols;
