@@ -56,11 +56,44 @@ __device__ inline void named_barrier(int id, int threads) {
     asm volatile("bar.sync %0, %1;\n" ::"r"(id), "r"(threads) : "memory");
 }
 
+// Lets a kernel that was launched to overlap this one begin; there, waits until this one is done.
+__device__ inline void launch_dependents() {
+    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
+}
+__device__ inline void wait_for_kernel_before() {
+    asm volatile("griddepcontrol.wait;\n" ::: "memory");
+}
+
 template <int kRegisters> __device__ void raise_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
 }
 template <int kRegisters> __device__ void lower_registers() {
     asm volatile("setmaxnreg.dec.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
+}
+
+// ---- clusters: blocks that reach each other's shared memory ----
+
+__device__ inline int cluster_rank() {
+    int rank;
+    asm volatile("mov.u32 %0, %%cluster_ctarank;\n" : "=r"(rank));
+    return rank;
+}
+// Of all threads of the cluster's blocks.
+__device__ inline void cluster_barrier() {
+    asm volatile("barrier.cluster.arrive.release;\n"
+                 "barrier.cluster.wait.acquire;\n" ::
+                     : "memory");
+}
+// Arrives at the barrier that block `rank` has at this address, for a block that has only read what
+// the other is to overwrite: no fence for the whole GPU is wanted.
+__device__ inline void barrier_arrive_at(uint64_t* barrier, int rank) {
+    asm volatile("{\n"
+                 ".reg .b32 there;\n"
+                 "mapa.shared::cluster.u32 there, %0, %1;\n"
+                 "mbarrier.arrive.shared::cluster.b64 _, [there];\n"
+                 "}\n" ::"r"(shared_address(barrier)),
+                 "r"(rank)
+                 : "memory");
 }
 
 // ---- the copy engine: boxes of a tensor of rank 4, coordinates from the fastest dimension ----
@@ -72,6 +105,16 @@ __device__ inline void load_box(void* to, const CUtensorMap* map, uint64_t* barr
                  "l"(reinterpret_cast<uint64_t>(map)), "r"(shared_address(barrier)), "r"(x0),
                  "r"(x1), "r"(x2), "r"(x3)
                  : "memory");
+}
+// The same for blocks 0 and 1 of the cluster, at the same places in the shared memory of both.
+__device__ inline void load_box_to_pair(void* to, const CUtensorMap* map, uint64_t* barrier, int x0,
+                                        int x1, int x2, int x3) {
+    asm volatile(
+        "cp.async.bulk.tensor.4d.shared::cluster.global.tile.mbarrier::complete_tx::bytes"
+        ".multicast::cluster [%0], [%1, {%3, %4, %5, %6}], [%2], %7;\n" ::"r"(shared_address(to)),
+        "l"(reinterpret_cast<uint64_t>(map)), "r"(shared_address(barrier)), "r"(x0), "r"(x1),
+        "r"(x2), "r"(x3), "h"(static_cast<uint16_t>(3))
+        : "memory");
 }
 __device__ inline void store_box(const CUtensorMap* map, const void* from, int x0, int x1, int x2,
                                  int x3) {

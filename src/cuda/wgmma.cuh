@@ -22,13 +22,14 @@ constexpr int kSwizzleRow = 128, kSwizzleAtom = 1024; // bytes of a row; of 8 ro
 // Descriptor of an operand. Rows along M or N ("k-major"): K runs within the row. Rows along K
 // ("mn-major"): M or N runs within the row, and `next` bytes lead to the tile of its next 64.
 __device__ inline uint64_t describe(const void* tile, int next = 16) {
-    const uint64_t address = shared_address(tile);
+    const uint64_t address = __shfl_sync(0xffffffffu, shared_address(tile), 0);
     return (address & 0x3ffff) >> 4 | static_cast<uint64_t>(next >> 4) << 16 |
            static_cast<uint64_t>(kSwizzleAtom >> 4) << 32 | uint64_t{1} << 62;
 }
 // The same operand some bytes further: 32 for 16 columns, 1024 for 8 rows.
 __device__ inline uint64_t advance(uint64_t descriptor, int bytes) {
-    return descriptor + static_cast<uint64_t>(bytes >> 4);
+    const uint32_t low = static_cast<uint32_t>(descriptor) + static_cast<uint32_t>(bytes >> 4);
+    return (descriptor & ~uint64_t{0xffffffff}) | low;
 }
 
 // Before the first product, and after registers that one reads were written.

@@ -122,11 +122,12 @@ void run(Device& device, CudaStream& stream, const Shape& s, double copy, char d
                     segments * 4 <= s.T / 64 && tile <= chosen.tile;
                 if (!mine && !(sensible && every_plan)) continue;
                 ScanPlan plan = chosen;
-                const Sm90Shared shared(plan.key_width, plan.key_width == 256 ? 2 : tile / 64);
+                const Sm90Shared shared(plan.key_width, tile / 64);
                 plan.tile = tile;
                 plan.segments = segments;
                 plan.shared = shared.bytes;
                 plan.grid_x = shared.blocks * 132;
+                plan.cluster = tile == chosen.tile ? chosen.cluster : 1;
                 const OwnedTensor states(
                     device, DType::u8,
                     {static_cast<int64_t>(sm90_state_bytes(shape, plan, backward)) + 256});

@@ -16,10 +16,10 @@ int64_t stride_of(const Tensor& x, size_t dimension, int64_t otherwise) {
     return x.shape[dimension] > 1 ? x.stride[dimension] : otherwise;
 }
 
-CUtensorMap map_of(const Tensor& x, int box_tokens = 64) {
+CUtensorMap map_of(const Tensor& x) {
     const int64_t head = stride_of(x, 2, 8), token = stride_of(x, 1, 8), batch = stride_of(x, 0, 8);
     return scan_map(x.data, x.dtype, x.shape[0], batch, x.shape[1], token, x.shape[2], head,
-                    x.cols(), box_tokens);
+                    x.cols());
 }
 
 template <class A> ScanState<A> state_of(const Tensor& x, bool transposed) {
@@ -42,7 +42,7 @@ Sm90Scan scan_of(const Request& r, const Tensor& slopes, const ScanPlan& plan) {
     s.a = map_of(r.a);
     s.b = map_of(r.b);
     s.c = map_of(r.c);
-    s.out = map_of(r.out, plan.key_width == 256 ? 32 : 64);
+    s.out = map_of(r.out);
     s.out_rows = {static_cast<uint16_t*>(r.out.data), r.out.stride[0], r.out.stride[1],
                   r.out.stride[2]};
     s.slopes = slopes.as<float>();
@@ -85,7 +85,9 @@ void run(const CudaStream& stream, const ScanPlan& plan, const LightningShape& s
     p.tokens = static_cast<int>(shape.T);
     p.segments = plan.segments;
     p.tiles = 0;
-    for (int i = 0; i < p.scans; ++i) p.tiles = std::max(p.tiles, p.scan[i].tiles);
+    p.cluster = plan.cluster;
+    for (int i = 0; i < p.scans; ++i)
+        p.tiles = std::max(p.tiles, (p.scan[i].tiles + p.cluster - 1) / p.cluster);
     const int64_t items = shape.sequences * shape.H * p.tiles * p.scans *
                           (states_only ? plan.segments - 1 : plan.segments);
     TNL_CHECK(items < (int64_t{1} << 31), "lightning attention on a GPU: {} sequences of {} heads",
@@ -97,7 +99,7 @@ void run(const CudaStream& stream, const ScanPlan& plan, const LightningShape& s
 } // namespace
 
 CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t batch, int64_t tokens,
-                     int64_t token, int64_t heads, int64_t head, int64_t width, int box_tokens) {
+                     int64_t token, int64_t heads, int64_t head, int64_t width) {
     static const auto encode = [] {
         void* function = nullptr;
         cudaDriverEntryPointQueryResult found{};
@@ -111,8 +113,7 @@ CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t bat
     const auto u = [](int64_t x) { return static_cast<cuuint64_t>(x); };
     const cuuint64_t dims[4] = {u(width), u(heads), u(tokens), u(batches)};
     const cuuint64_t strides[3] = {u(head * 2), u(token * 2), u(batch * 2)};
-    const cuuint32_t box[4] = {64, 1, static_cast<cuuint32_t>(box_tokens), 1},
-                     steps[4] = {1, 1, 1, 1};
+    const cuuint32_t box[4] = {64, 1, Sm90Shared::kChunk, 1}, steps[4] = {1, 1, 1, 1};
     // Lines fetched whole where rows are whole lines; else neighbours' columns would come along.
     const auto promotion = width % 128 == 0  ? CU_TENSOR_MAP_L2_PROMOTION_L2_256B
                            : width % 64 == 0 ? CU_TENSOR_MAP_L2_PROMOTION_L2_128B

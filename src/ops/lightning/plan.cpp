@@ -21,7 +21,11 @@ ScanPlan plan_scan(int64_t sequences, int64_t heads, int64_t K, int64_t N, DType
     if (decode) {
         plan.kernel = ScanKernel::decode;
         plan.chunk = 1;
-        plan.tile = DecodeShape::kTile;
+        const int64_t wide =
+            sequences * heads * ((N + DecodeShape::kWideTile - 1) / DecodeShape::kWideTile);
+        plan.tile = N > DecodeShape::kTile && wide >= DecodeShape::kManyBlocks
+                        ? DecodeShape::kWideTile
+                        : DecodeShape::kTile;
         plan.threads = DecodeShape::kThreads;
     } else if (dtype == DType::bf16) {
         plan.kernel = ScanKernel::tensor_cores;
@@ -53,7 +57,7 @@ namespace {
 constexpr double kFirst = 0.5, kPass = 6.0, kStateRead = 1.0;
 double chunk_cost(const ScanPlan& plan) {
     if (plan.key_width == 64) return 0.95;
-    if (plan.key_width == 256) return 2.1;
+    if (plan.key_width > 128) return plan.tile == 64 ? 2.1 : 2.6;
     return plan.tile == 64 ? 1.5 : 1.7;
 }
 double cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, int64_t capacity,
@@ -79,7 +83,7 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
     if (target.compute != 90 || !target.boxes || !typed || K > 256 || K < 1 || shape.T == 0)
         return plan;
     plan.kernel = ScanKernel::sm90;
-    plan.key_width = keys > 128 ? 256 : keys <= 64 && N <= 64 ? 64 : 128;
+    plan.key_width = keys > 192 ? 256 : keys > 128 ? 192 : keys <= 64 && N <= 64 ? 64 : 128;
     const int64_t multiprocessors = target.multiprocessors > 0 ? target.multiprocessors : 132;
     const int64_t pairs = shape.sequences * shape.H * scans;
     const int64_t packed = shape.sequences > shape.B ? shape.sequences : 1;
@@ -87,14 +91,15 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
     const double bytes = static_cast<double>(pairs * chunks * 64 * 2 * 2 * (keys + N));
     const auto with = [&](int tile, int segments) {
         ScanPlan p = plan;
-        const int groups = p.key_width == 256 ? 2 : tile / 64;
+        const int groups = tile / 64;
         const Sm90Shared shared(p.key_width, groups);
         p.tile = tile;
         p.segments = segments;
+        p.cluster = shared.pairs && N > tile ? 2 : 1;
         p.chunk = Sm90Shared::kChunk;
         p.threads = (groups + 1) * 128;
         p.shared = shared.bytes;
-        p.grid_x = multiprocessors * shared.blocks;
+        p.grid_x = multiprocessors * shared.blocks / p.cluster * p.cluster;
         p.grid_y = 1;
         return p;
     };
@@ -102,7 +107,7 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
         return cost(p, pairs * ((N + p.tile - 1) / p.tile), chunks, p.grid_x, bytes / 2.8e6);
     };
     // Half tiles make twice the blocks, which read a and b twice: from the L2, mostly.
-    const bool wide = N > 64 && plan.key_width == 128;
+    const bool wide = N > 64;
     ScanPlan best = with(wide ? 128 : 64, 1);
     for (const int tile : {128, 64}) {
         if (tile == 128 && !wide) continue;
@@ -118,11 +123,11 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
 
 std::string describe(const ScanPlan& plan) {
     static constexpr const char* kNames[] = {"sm90", "tensor cores", "plain", "decode"};
-    return fmt::format("{}: key width {}, tile {}, {} segment{}, {} blocks of {} threads, {} bytes "
-                       "shared",
+    return fmt::format("{}: key width {}, tile {}, {} segment{}, {} blocks of {} threads{}, {} "
+                       "bytes shared",
                        kNames[static_cast<int>(plan.kernel)], plan.key_width, plan.tile,
                        plan.segments, plan.segments == 1 ? "" : "s", plan.grid_x * plan.grid_y,
-                       plan.threads, plan.shared);
+                       plan.threads, plan.cluster == 2 ? " in pairs" : "", plan.shared);
 }
 
 } // namespace tnl

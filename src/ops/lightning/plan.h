@@ -33,6 +33,7 @@ struct ScanPlan {
     size_t shared = 0;              // dynamic shared memory, bytes
     int64_t grid_x = 0, grid_y = 0; // (sequence, head) pairs; tiles. sm90: blocks; 1
     int segments = 1;               // of a sequence, sm90 only
+    int cluster = 1; // blocks that share what they fetch, sm90 only: both tiles of a head
 };
 
 // Throws if a width is above kMaxHeadWidth. decode: one token a sequence, forward.
@@ -109,31 +110,32 @@ struct Sm90Shared {
     static constexpr int kChunk = 64, kTileBytes = 64 * 128;
     int blocks = 1;               // that share a multiprocessor
     int stages = 0, stage = 0;    // a, b, c of a chunk: how many at once, bytes of one
+    bool pairs = false;           // blocks can be launched as clusters of two
     bool moves_registers = false; // from the warpgroup that fetches to those that multiply
     int b = 0, c = 0;             // within a stage; a is at 0
-    bool split_keys = false;      // the groups share 64 columns of c and have half the keys each
     int columns = 0;              // tiles of c
-    int scores = 0, out = 0, exchange = 0, powers = 0, barriers = 0;
+    int scores = 0, out = 0, powers = 0, barriers = 0;
     size_t bytes = 0;
 
     TNL_HOST_DEVICE constexpr Sm90Shared(int key_width, int groups)
-        : blocks(key_width == 64 && groups == 1 ? 2 : 1), stages(key_width == 256 ? 2
-                                                                 : blocks == 2    ? 3
-                                                                                  : 4),
-          moves_registers(blocks == 2 || groups == 2), b(key_width / 64 * kTileBytes), c(2 * b),
-          split_keys(key_width == 256), columns(split_keys ? 1 : groups) {
+        : blocks(key_width == 64 && groups == 1 ? 2 : 1), stages(key_width == 256   ? 2
+                                                                 : key_width == 192 ? 3
+                                                                 : blocks == 2      ? 3
+                                                                                    : 4),
+          pairs(key_width > 128 && groups == 2), moves_registers(blocks == 2 || groups == 2),
+          b(key_width / 64 * kTileBytes), c(2 * b), columns(groups) {
         stage = c + columns * kTileBytes;
         scores = stages * stage;
         out = scores + 2 * kTileBytes;
-        exchange = out + columns * kTileBytes;
-        powers = exchange + (split_keys ? 2 * kTileBytes : 0);
+        powers = out + columns * kTileBytes;
         barriers = powers + (kChunk + 8 + 4 * kChunk) * 4;
         bytes = static_cast<size_t>(barriers + 2 * stages * 8);
     }
 };
 
 struct DecodeShape {
-    static constexpr int kTile = 32, kThreads = 256;
+    static constexpr int kTile = 32, kWideTile = 64, kThreads = 256;
+    static constexpr int64_t kManyBlocks = 1024; // that fill a GPU with wide tiles
 };
 
 } // namespace tnl

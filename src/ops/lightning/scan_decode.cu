@@ -1,13 +1,14 @@
 // One token a sequence: reads the state once and writes it once, which is all the time it takes. A
-// block has 32 columns of one head's state; a thread one pack of a row, every so many rows.
+// block has 32 or 64 columns of one head's state; a thread one pack of a row, every so many rows.
+// The first rows are asked for before anything else is done.
 #include "cuda/launch.h"
 #include "ops/lightning/scan.cuh"
 
 namespace tnl::cuda {
 namespace {
 
-constexpr int kTile = DecodeShape::kTile, kThreads = DecodeShape::kThreads;
-constexpr int kInFlight = 4; // rows a thread loads before it stores the first
+constexpr int kThreads = DecodeShape::kThreads;
+constexpr int kInFlight = 8; // rows a thread loads before it stores the first
 
 // One token's decay lambda = keep + change. A slow one is 1 - (1 - lambda): f32 rounds a lambda
 // near 1 so coarsely that the rate 5e-6 would be off by 0.6 %, while 1 - lambda keeps all its
@@ -22,7 +23,7 @@ template <class A> struct StepDecay {
     __device__ A step(A z, A bc) const { return fma(keep, z, fma(change, z, bc)); }
 };
 
-template <class T, int V>
+template <class T, int V, int kTile>
 __global__ void __launch_bounds__(kThreads) decode_kernel(const ScanArguments<T> p) {
     using A = AccOf<T>;
     constexpr int kLanes = kTile / V, kGroups = kThreads / kLanes;
@@ -33,56 +34,71 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(const ScanArguments<T>
               group = static_cast<int>(threadIdx.x) / kLanes;
     const int tile = static_cast<int>(blockIdx.y) * kTile, column = tile + lane * V;
     const T *row_a = walk.at(p.a, 0), *row_b = walk.at(p.b, 0), *row_c = walk.at(p.c, 0);
+    const A* const from = walk.at(p.state_in);
+    A* const to = walk.at(p.state_out);
+    const bool mine = column < p.N; // with V > 1, N is a multiple of V
+    Pack<A, V> z[kInFlight];
+    const auto load = [&](int first) {
+#pragma unroll
+        for (int n = 0; n < kInFlight; ++n) {
+            const int k = first + n * kGroups;
+            if (from && mine && k < p.K)
+                z[n] = load_pack<V>(from + k * p.state_in.key + column);
+            else
+                z[n] = {};
+        }
+    };
+    load(group);
     for (int k = static_cast<int>(threadIdx.x); k < p.K; k += kThreads) {
         a[k] = to_acc(row_a[k]);
         b[k] = to_acc(row_b[k]);
     }
-    const StepDecay<A> decay(p.slopes[walk.head]);
-    A out[V] = {};
-    __syncthreads();
-    if (column < p.N) { // with V > 1, N is a multiple of V
-        const A* from = walk.at(p.state_in);
-        A* to = walk.at(p.state_out);
-        A c[V];
+    A c[V] = {}, out[V] = {};
+    if (mine)
         for (int i = 0; i < V; ++i) c[i] = to_acc(row_c[column + i]);
-        for (int first = group; first < p.K; first += kGroups * kInFlight) {
-            Pack<A, V> z[kInFlight] = {};
+    const StepDecay<A> decay(p.slopes[walk.head]);
+    __syncthreads();
+    for (int first = group; first < p.K; first += kGroups * kInFlight) {
+        if (first > group) load(first);
 #pragma unroll
-            for (int n = 0; n < kInFlight; ++n) {
-                const int k = first + n * kGroups;
-                if (from && k < p.K) z[n] = load_pack<V>(from + k * p.state_in.key + column);
+        for (int n = 0; n < kInFlight; ++n) {
+            const int k = first + n * kGroups;
+            if (!mine || k >= p.K) continue;
+#pragma unroll
+            for (int i = 0; i < V; ++i) {
+                z[n].x[i] = decay.step(z[n].x[i], b[k] * c[i]);
+                out[i] += a[k] * z[n].x[i];
             }
-#pragma unroll
-            for (int n = 0; n < kInFlight; ++n) {
-                const int k = first + n * kGroups;
-                if (k >= p.K) continue;
-#pragma unroll
-                for (int i = 0; i < V; ++i) {
-                    z[n].x[i] = decay.step(z[n].x[i], b[k] * c[i]);
-                    out[i] += a[k] * z[n].x[i];
-                }
-                if (to) store_pack(to + k * p.state_out.key + column, z[n]);
-            }
+            if (to) store_pack(to + k * p.state_out.key + column, z[n]);
         }
     }
     for (int i = 0; i < V; ++i) partial[group][lane * V + i] = out[i];
     __syncthreads();
-    const int mine = static_cast<int>(threadIdx.x);
-    if (mine >= kTile || tile + mine >= p.N) return;
+    const int own = static_cast<int>(threadIdx.x);
+    if (own >= kTile || tile + own >= p.N) return;
     A sum = 0;
-    for (int g = 0; g < kGroups; ++g) sum += partial[g][mine];
-    walk.at(p.out, 0)[tile + mine] = from_acc<T>(sum * p.out_scale);
+    for (int g = 0; g < kGroups; ++g) sum += partial[g][own];
+    walk.at(p.out, 0)[tile + own] = from_acc<T>(sum * p.out_scale);
+}
+
+template <class T, int kTile>
+void launch_tile(const CudaStream& stream, const ScanPlan& plan, const ScanArguments<T>& p) {
+    const dim3 grid(static_cast<unsigned>(plan.grid_x), static_cast<unsigned>(plan.grid_y));
+    if (p.packs)
+        launch(stream, decode_kernel<T, kVec<AccOf<T>>, kTile>, grid, dim3(kThreads), plan.shared,
+               p);
+    else
+        launch(stream, decode_kernel<T, 1, kTile>, grid, dim3(kThreads), plan.shared, p);
 }
 
 } // namespace
 
 template <class T>
 void scan_decode(const CudaStream& stream, const ScanPlan& plan, const ScanArguments<T>& p) {
-    const dim3 grid(static_cast<unsigned>(plan.grid_x), static_cast<unsigned>(plan.grid_y));
-    if (p.packs)
-        launch(stream, decode_kernel<T, kVec<AccOf<T>>>, grid, dim3(kThreads), plan.shared, p);
+    if (plan.tile == DecodeShape::kWideTile)
+        launch_tile<T, DecodeShape::kWideTile>(stream, plan, p);
     else
-        launch(stream, decode_kernel<T, 1>, grid, dim3(kThreads), plan.shared, p);
+        launch_tile<T, DecodeShape::kTile>(stream, plan, p);
 }
 template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<float>&);
 template void scan_decode(const CudaStream&, const ScanPlan&, const ScanArguments<double>&);

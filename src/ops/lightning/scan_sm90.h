@@ -9,8 +9,7 @@
 namespace tnl::cuda {
 
 struct Sm90Scan {
-    CUtensorMap a, b, c,
-        out; // boxes of 64 columns of one head, 64 tokens; out: 32 where keys are split
+    CUtensorMap a, b, c, out;        // boxes of 64 columns of one head, 64 tokens
     ScanRows<uint16_t> out_rows;     // `out` again, for the rows of a short chunk
     const float* slopes = nullptr;   // [heads]
     ScanState<const float> state_in; // read by the first segment alone
@@ -33,8 +32,9 @@ struct Sm90Arguments {
     const int32_t* slots = nullptr;      // device memory, optional: see LightningForward
     int scans = 0, sequences = 0, heads = 0, tokens = 0;
     int segments = 1; // parts that a sequence is cut into, walked side by side
-    int tiles = 0;    // the largest of the scans'
-    int items = 0;    // (sequence, segment, head, tile, scan)
+    int tiles = 0;    // the largest of the scans', in clusters
+    int cluster = 1;  // blocks of adjacent tiles that fetch a and b for each other
+    int items = 0;    // (sequence, segment, head, tile, scan), of a cluster
 };
 
 // Of a token's contribution to a state, what is left after this many nats of decay is dropped where
@@ -43,7 +43,7 @@ constexpr float kNegligible = 44.4f;
 
 // [.., token, head, width] rows as boxes of 64 columns, 128-byte swizzled. Throws tnl::Error.
 CUtensorMap scan_map(const void* data, DType dtype, int64_t batches, int64_t batch, int64_t tokens,
-                     int64_t token, int64_t heads, int64_t head, int64_t width, int box_tokens);
+                     int64_t token, int64_t heads, int64_t head, int64_t width);
 
 void scan_sm90(const CudaStream& stream, const ScanPlan& plan, DType dtype,
                const Sm90Arguments& arguments, bool states_only);

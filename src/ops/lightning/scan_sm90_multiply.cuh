@@ -36,22 +36,20 @@ __device__ inline float power(float slope, int n) {
 template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
   public:
     static constexpr Sm90Shared kShared{kKeys, kGroups};
-    static constexpr bool kSplit = kShared.split_keys;
-    static constexpr int kStateKeys = kSplit ? kKeys / kGroups : kKeys; // of this warpgroup
-    static constexpr int kSteps = kStateKeys / 16;                      // of a product over them
+    static constexpr int kSteps = kKeys / 16;          // of a product over the keys
     static constexpr int kScoreColumns = 64 / kGroups; // of P^T, made by each warpgroup
-    static constexpr bool kAhead = !kSplit;
-    static constexpr int kOutTokens = kSplit ? 32 : 64; // of o^T, finished by each warpgroup
+    // Beyond 128 keys there are registers for the state and little else.
+    static constexpr bool kWide = kKeys > 128;
 
     __device__ Multiplier(const Sm90Arguments& p_, const Block<kKeys, kGroups>& block_)
         : p(p_), block(block_), thread(static_cast<int>(threadIdx.x)), group(thread / kWarpgroup),
-          warp(thread % kWarpgroup / 32), lane(thread % 32) {}
+          warp(thread % kWarpgroup / 32), lane(thread % 32),
+          rank(kShared.pairs ? cluster_rank() : 0) {}
 
     __device__ void run() {
         const int segments = kStatesOnly ? p.segments - 1 : p.segments;
-        for (int index = static_cast<int>(blockIdx.x); index < p.items;
-             index += static_cast<int>(gridDim.x)) {
-            const Item item(p, index, segments);
+        for (int index = first_item(p); index < p.items; index += item_step(p)) {
+            const Item item(p, index, segments, rank);
             if (item.exists) run(item);
         }
         if (elected()) wait_stores();
@@ -60,19 +58,16 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
   private:
     const Sm90Arguments& p;
     const Block<kKeys, kGroups>& block;
-    const int thread, group, warp, lane;
+    const int thread, group, warp, lane, rank;
     Ring ring;
-    float state[kStateKeys / 2]; // S^T: rows are columns of c
+    float state[kKeys / 2]; // S^T: rows are columns of c
 
     __device__ bool elected() const { return thread % kWarpgroup == 0; }
     __device__ void sync_all() const { named_barrier(kAllBarrier, kGroups * kWarpgroup); }
-    // This warpgroup's first column of c, first tile of the keys it has the state of, first token
-    // of o^T that it finishes.
+    // This warpgroup's first column of c.
     __device__ int column(const Item& item) const {
-        return (item.tile * kShared.columns + (kSplit ? 0 : group)) * 64;
+        return (item.tile * kShared.columns + group) * 64;
     }
-    __device__ int key_tile() const { return kSplit ? group * (kStateKeys / 64) : 0; }
-    __device__ int first_token() const { return kSplit ? group * kOutTokens : 0; }
     __device__ void sync_group() const { named_barrier(kGroupBarrier + group, kWarpgroup); }
 
     __device__ void run(const Item& item) {
@@ -84,6 +79,8 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         begin_state(item, s, slope);
         if constexpr (kStatesOnly)
             run_states(item, s, item.negligible_chunks(slope));
+        else if constexpr (kWide)
+            run_wide_chunks(item, s);
         else if (item.chunks() > 0)
             run_chunks(item, s);
         end_state(item, s);
@@ -100,18 +97,17 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             }
             await(chunk.rows);
             walk_state(block.powers()[chunk.rows]);
-            if (lane == 0) barrier_arrive(block.empty(ring.stage));
+            release(ring.stage);
             ring.next(kShared.stages);
         }
     }
 
-    // Each chunk's scores are made while the tensor cores are busy with the chunk before it; with
-    // the keys split there is no memory for that chunk, and they are made with the rest.
+    // Each chunk's scores are made while the tensor cores are busy with the chunk before it.
     __device__ void run_chunks(const Item& item, const Sm90Scan& s) {
         Chunk chunk(item, s.reverse, 0);
         fill_tables(s, chunk.rows);
         await(chunk.rows);
-        if constexpr (kAhead) {
+        {
             float scores[kScoreColumns / 2];
             products_fence();
             multiply_scores(scores, ring.stage);
@@ -126,11 +122,12 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             ring.next(kShared.stages);
             Chunk next = chunk;
             const bool more = r + 1 < item.chunks();
-            if (more) next = Chunk(item, s.reverse, r + 1);
-            if (kAhead && more) await(next.rows);
-            walk(item, s, chunk, stage, kAhead && more ? ring.stage : stage, more, buffer);
-            if (lane == 0) barrier_arrive(block.empty(stage));
-            if (!kAhead && more) await(next.rows);
+            if (more) {
+                next = Chunk(item, s.reverse, r + 1);
+                await(next.rows);
+            }
+            walk(item, s, chunk, stage, more ? ring.stage : stage, more, buffer);
+            release(stage);
             if (next.rows != chunk.rows) {
                 sync_all();
                 fill_tables(s, next.rows);
@@ -139,11 +136,35 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             buffer ^= 1;
         }
     }
+    __device__ void run_wide_chunks(const Item& item, const Sm90Scan& s) {
+        int table_rows = -1;
+        for (int r = 0; r < item.chunks(); ++r) {
+            const Chunk chunk(item, s.reverse, r);
+            if (chunk.rows != table_rows) {
+                sync_all();
+                fill_tables(s, table_rows = chunk.rows);
+                sync_all();
+            }
+            await(chunk.rows);
+            if (column(item) < s.N)
+                walk_wide(item, s, chunk, r % 2);
+            else
+                walk_scores(r % 2);
+            ring.next(kShared.stages);
+        }
+    }
 
     // The stage that the ring is at, with a chunk of `rows`.
     __device__ void await(int rows) const {
         barrier_wait(block.full(ring.stage), ring.parity);
         if (rows < kChunk) clear_rows(rows, ring.stage);
+    }
+
+    // This warp has read the stage: all who write to it hear of that.
+    __device__ void release(int stage) const {
+        if (lane != 0) return;
+        barrier_arrive(block.empty(stage));
+        if (kShared.pairs && p.cluster == 2) barrier_arrive_at(block.empty(stage), 1 - rank);
     }
 
     // ---- decay ----
@@ -190,7 +211,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     template <class A>
     __device__ Part<A> part(const Item& item, const Sm90Scan& s, const ScanState<A>& state,
                             int slot, int64_t offset) const {
-        const int n = column(item) + warp * 16 + lane / 4, k = key_tile() * 64 + lane % 4 * 2;
+        const int n = column(item) + warp * 16 + lane / 4, k = lane % 4 * 2;
         return {state.data + slot * state.sequence + item.head * state.head + offset +
                     k * state.key + n * state.column,
                 state.key, state.column, s.K - k, s.N - n};
@@ -199,7 +220,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     template <class A> __device__ void add(const Part<A>& from, float weight) {
         constexpr int kBatch = 32;
 #pragma unroll
-        for (int begin = 0; begin < kStateKeys / 2; begin += kBatch) {
+        for (int begin = 0; begin < kKeys / 2; begin += kBatch) {
             float values[kBatch];
 #pragma unroll
             for (int i = 0; i < kBatch; ++i)
@@ -210,7 +231,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     }
     __device__ void write(const Part<float>& to) const {
 #pragma unroll
-        for (int x = 0; x < kStateKeys / 2; ++x)
+        for (int x = 0; x < kKeys / 2; ++x)
             if (to.has(x)) to.at(x) = state[x];
     }
     __device__ int state_slot(const Item& item) const {
@@ -218,7 +239,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     }
     __device__ void clear_state() {
 #pragma unroll
-        for (int x = 0; x < kStateKeys / 2; ++x) state[x] = 0.0f;
+        for (int x = 0; x < kKeys / 2; ++x) state[x] = 0.0f;
     }
     template <class A>
     __device__ void load(const Item& item, const Sm90Scan& s, const ScanState<A>& in, int slot) {
@@ -226,6 +247,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     }
     __device__ void begin_state(const Item& item, const Sm90Scan& s, float slope) {
         clear_state();
+        if (!kStatesOnly && p.segments > 1) wait_for_kernel_before();
         if (item.segment == 0) {
             if constexpr (kStatesOnly) {
                 load(item, s, s.state_in, state_slot(item));
@@ -281,7 +303,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
 
     // c^T of this warpgroup's columns: tokens are the inner dimension.
     __device__ void load_columns(FragmentA (&c)[kChunk / 16], int stage) const {
-        unsigned char* const tile = block.c(stage) + (kSplit ? 0 : group * kTileBytes);
+        unsigned char* const tile = block.c(stage) + group * kTileBytes;
         const int matrix = lane / 8;
 #pragma unroll
         for (int step = 0; step < kChunk / 16; ++step) {
@@ -305,11 +327,15 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             }
     }
     __device__ void add_to_state(FragmentA (&c)[kChunk / 16], int stage) {
-        const uint64_t b = describe(block.b(stage) + key_tile() * kTileBytes, kTileBytes);
+        constexpr int kPart = kKeys % 128 == 0 ? 128 : 64;
+        const uint64_t b = describe(block.b(stage), kTileBytes);
 #pragma unroll
-        for (int step = 0; step < kChunk / 16; ++step)
-            Product<T, kStateKeys, 0, 1>::run(state, c[step], advance(b, step * 16 * kSwizzleRow),
-                                              true);
+        for (int first = 0; first < kKeys; first += kPart)
+#pragma unroll
+            for (int step = 0; step < kChunk / 16; ++step)
+                Product<T, kPart, 0, 1>::run(
+                    reinterpret_cast<float(&)[kPart / 2]>(state[first / 2]), c[step],
+                    advance(b, first / 64 * kTileBytes + step * 16 * kSwizzleRow), true);
         products_commit();
     }
     __device__ void walk_state(float decay) {
@@ -317,23 +343,22 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         load_columns(c, ring.stage);
         weigh(c);
 #pragma unroll
-        for (int x = 0; x < kStateKeys / 2; ++x) state[x] *= decay;
+        for (int x = 0; x < kKeys / 2; ++x) state[x] *= decay;
         products_fence();
         add_to_state(c, ring.stage);
         products_wait<0>();
         pin(state);
     }
 
-    // Operand S^T. fp16 ends at 65504: rows beyond 2^14 are scaled down, `undo` (rows g, g + 8)
-    // back.
-    __device__ void round_state(FragmentA (&operand)[kSteps], float (&undo)[2]) const {
-        float scale[2] = {1.0f, 1.0f};
-        if constexpr (sizeof(T) == 2 && std::is_same_v<T, __half>) {
+    // fp16 ends at 65504: rows of S^T beyond 2^14 are scaled down as operands, `undo` (rows g,
+    // g + 8) back.
+    __device__ void scale_rows(float (&scale)[2], float (&undo)[2]) const {
+        if constexpr (std::is_same_v<T, __half>) {
 #pragma unroll
             for (int half = 0; half < 2; ++half) {
                 float most = 0.0f;
 #pragma unroll
-                for (int x = 0; x < kStateKeys / 2; ++x)
+                for (int x = 0; x < kKeys / 2; ++x)
                     if (x % 4 / 2 == half) most = fmaxf(most, fabsf(state[x]));
                 most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
                 most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
@@ -342,13 +367,20 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 undo[half] = scalbnf(1.0f, exponent);
             }
         }
+    }
+    // Operand S^T, from 16 keys times `first` on; then that part decays.
+    template <int kCount>
+    __device__ void round_state(FragmentA (&operand)[kCount], int first, const float (&scale)[2],
+                                float decay) {
 #pragma unroll
-        for (int step = 0; step < kSteps; ++step)
+        for (int step = 0; step < kCount; ++step)
 #pragma unroll
             for (int i = 0; i < 4; ++i) {
-                const int at = (step * 2 + i / 2) * 4 + i % 2 * 2;
+                const int at = ((first + step) * 2 + i / 2) * 4 + i % 2 * 2;
                 operand[step].r[i] =
                     pack<T>(state[at] * scale[i % 2], state[at + 1] * scale[i % 2]);
+                state[at] *= decay;
+                state[at + 1] *= decay;
             }
     }
 
@@ -374,15 +406,15 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
 
     // o^T to memory as rows of tokens.
     __device__ void store_out(const Item& item, const Sm90Scan& s, const Chunk& chunk,
-                              const float (&out)[kOutTokens / 2]) const {
-        unsigned char* const tile = block.out(kSplit ? 0 : group);
+                              const float (&out)[32]) const {
+        unsigned char* const tile = block.out(group);
         const int matrix = lane / 8;
 #pragma unroll
-        for (int n = 0; n < kOutTokens / 8; n += 2) {
+        for (int n = 0; n < kChunk / 8; n += 2) {
             const uint32_t r[4] = {
                 pack<T>(out[n * 4], out[n * 4 + 1]), pack<T>(out[n * 4 + 2], out[n * 4 + 3]),
                 pack<T>(out[n * 4 + 4], out[n * 4 + 5]), pack<T>(out[n * 4 + 6], out[n * 4 + 7])};
-            const int row = first_token() + (n + matrix / 2) * 8 + lane % 8;
+            const int row = (n + matrix / 2) * 8 + lane % 8;
             stmatrix_transposed(swizzled(tile, row, warp * 2 + matrix % 2), r);
         }
         const int token = item.first + chunk.begin;
@@ -390,16 +422,14 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             fence_async();
             sync_group();
             if (elected()) {
-                store_box(&s.out, tile + first_token() * kSwizzleRow, column(item), item.head,
-                          token + first_token(), item.batch);
+                store_box(&s.out, tile, column(item), item.head, token, item.batch);
                 commit_stores();
             }
             return;
         }
         sync_group(); // a box would overwrite the tokens behind the segment
         const int pack = thread % 8, x = column(item) + pack * 8;
-        const int end = min(chunk.rows, first_token() + kOutTokens);
-        for (int row = first_token() + thread % kWarpgroup / 8; row < end; row += kWarpgroup / 8) {
+        for (int row = thread % kWarpgroup / 8; row < chunk.rows; row += kWarpgroup / 8) {
             const uint4 values = *reinterpret_cast<const uint4*>(swizzled(tile, row, pack));
             uint16_t* const to = s.out_rows.data + item.batch * s.out_rows.batch +
                                  (token + row) * s.out_rows.token + item.head * s.out_rows.head + x;
@@ -426,37 +456,22 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     // Where 16 keys of an operand begin.
     static __device__ int keys(int step) { return step / 4 * kTileBytes + step % 4 * 32; }
 
-    // What this warpgroup finishes of S^T a^T. With the keys split, that is half of the tokens, the
-    // sum of both warpgroups' parts: each hands the other half over.
-    __device__ void take_result(float (&result)[kOutTokens / 2], const float (&out)[32],
-                                const float (&undo)[2]) const {
-        if constexpr (!kSplit) {
+    // o^T = factors (S^T a^T), to which the products with the scores are added.
+    __device__ void weigh_out(float (&out)[32], const float (&undo)[2]) const {
 #pragma unroll
-            for (int x = 0; x < 32; ++x) result[x] = out[x] * undo[x % 4 / 2];
-        } else {
-            float4* const room = block.exchange() + thread % kWarpgroup;
+        for (int n = 0; n < kChunk / 8; ++n) {
+            const float2 f = factor_pair(block.out_factors(), n * 8);
 #pragma unroll
-            for (int n = 0; n < 4; ++n) {
-                float give[4];
-#pragma unroll
-                for (int i = 0; i < 4; ++i) {
-                    const float low = out[n * 4 + i] * undo[i / 2];
-                    const float high = out[16 + n * 4 + i] * undo[i / 2];
-                    result[n * 4 + i] = group ? high : low;
-                    give[i] = group ? low : high;
-                }
-                room[((1 - group) * 4 + n) * kWarpgroup] = {give[0], give[1], give[2], give[3]};
-            }
-            sync_all();
-#pragma unroll
-            for (int n = 0; n < 4; ++n) {
-                const float4 x = room[(group * 4 + n) * kWarpgroup];
-                result[n * 4] += x.x;
-                result[n * 4 + 1] += x.y;
-                result[n * 4 + 2] += x.z;
-                result[n * 4 + 3] += x.w;
-            }
+            for (int i = 0; i < 4; ++i) out[n * 4 + i] *= undo[i / 2] * (i % 2 ? f.y : f.x);
         }
+    }
+    __device__ void add_products(float (&out)[32], const FragmentA (&c)[kChunk / 16],
+                                 int buffer) const {
+        const uint64_t scores = describe(block.scores(buffer));
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step)
+            Product<T, 64, 0, 1>::run(out, c[step], advance(scores, step * 16 * kSwizzleRow), true);
+        products_commit();
     }
 
     // One chunk, in `stage`, whose scores lie in `buffer`; those of the next one, in `next`, into
@@ -464,28 +479,20 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     __device__ void walk(const Item& item, const Sm90Scan& s, const Chunk& chunk, int stage,
                          int next, bool more, int buffer) {
         FragmentA operand[kSteps];
-        float undo[2] = {1.0f, 1.0f};
-        round_state(operand, undo);
-        const float decay = block.powers()[chunk.rows];
-#pragma unroll
-        for (int x = 0; x < kStateKeys / 2; ++x) state[x] *= decay;
+        float scale[2] = {1.0f, 1.0f}, undo[2] = {1.0f, 1.0f};
+        scale_rows(scale, undo);
+        round_state(operand, 0, scale, block.powers()[chunk.rows]);
         sync_all(); // scores and tables are there
 
         float out[32], scores[kScoreColumns / 2];
-        const uint64_t a = describe(block.a(stage) + key_tile() * kTileBytes);
+        const uint64_t a = describe(block.a(stage));
         products_fence();
-        if constexpr (!kAhead) {
-            multiply_scores(scores, stage);
-            products_commit();
-        }
 #pragma unroll
         for (int step = 0; step < kSteps; ++step)
             Product<T, 64, 0, 0>::run(out, operand[step], advance(a, keys(step)), step > 0);
         products_commit();
-        if constexpr (kAhead) {
-            multiply_scores(scores, next); // of this chunk again, where there is no next
-            products_commit();
-        }
+        multiply_scores(scores, next); // of this chunk again, where there is no next
+        products_commit();
 
         FragmentA c[kChunk / 16], weighted[kChunk / 16];
         load_columns(c, stage);
@@ -495,40 +502,87 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         products_fence();
         add_to_state(weighted, stage);
 
-        if constexpr (!kAhead) {
-            products_wait<2>();
-            pin(scores);
-            publish_scores(scores, buffer);
-        }
-        products_wait<kAhead ? 2 : 1>();
+        products_wait<2>();
         pin(out);
-        float result[kOutTokens / 2];
-        take_result(result, out, undo);
-#pragma unroll
-        for (int n = 0; n < kOutTokens / 8; ++n) {
-            const float2 f = factor_pair(block.out_factors(), first_token() + n * 8);
-#pragma unroll
-            for (int i = 0; i < 4; ++i) result[n * 4 + i] *= i % 2 ? f.y : f.x;
-        }
-        const uint64_t product = describe(block.scores(buffer) + first_token() * 2);
+        weigh_out(out, undo);
         products_fence();
-#pragma unroll
-        for (int step = 0; step < kChunk / 16; ++step)
-            Product<T, kOutTokens, 0, 1>::run(result, c[step],
-                                              advance(product, step * 16 * kSwizzleRow), true);
-        products_commit();
+        add_products(out, c, buffer);
 
-        if constexpr (kAhead) {
-            products_wait<2>();
-            pin(scores);
-            if (more) publish_scores(scores, buffer ^ 1);
-        }
+        products_wait<2>();
+        pin(scores);
+        if (more) publish_scores(scores, buffer ^ 1);
         if (elected()) wait_stores_read(); // the last chunk's o^T has left
         sync_group();
         products_wait<0>();
-        pin(result);
+        pin(out);
         pin(state);
-        store_out(item, s, chunk, result);
+        store_out(item, s, chunk, out);
+    }
+
+    // The ring's chunk, its scores first: the tensor cores have work while the state is rounded, 64
+    // keys at a time.
+    __device__ void walk_wide(const Item& item, const Sm90Scan& s, const Chunk& chunk, int buffer) {
+        const int stage = ring.stage;
+        float out[32], scores[kScoreColumns / 2];
+        products_fence();
+        multiply_scores(scores, stage);
+        products_commit();
+
+        float scale[2] = {1.0f, 1.0f}, undo[2] = {1.0f, 1.0f};
+        scale_rows(scale, undo);
+        const float decay = block.powers()[chunk.rows];
+        const uint64_t a = describe(block.a(stage));
+        FragmentA operand[2][4];
+#pragma unroll
+        for (int part = 0; part < kKeys / 64; ++part) {
+            FragmentA(&mine)[4] = operand[part % 2];
+            if (part >= 2) products_wait<1>(); // who read these registers last is done
+            round_state(mine, part * 4, scale, decay);
+            products_fence();
+#pragma unroll
+            for (int step = 0; step < 4; ++step)
+                Product<T, 64, 0, 0>::run(out, mine[step], advance(a, keys(part * 4 + step)),
+                                          part + step > 0);
+            products_commit();
+            if (part == 0) {
+                products_wait<1>();
+                pin(scores);
+                publish_scores(scores, buffer);
+            }
+        }
+
+        FragmentA weighted[kChunk / 16], c[kChunk / 16];
+        load_columns(weighted, stage);
+        weigh(weighted);
+        products_fence();
+        add_to_state(weighted, stage);
+
+        products_wait<1>();
+        pin(out);
+        weigh_out(out, undo);
+        load_columns(c, stage); // again: there are no registers to keep it in
+        sync_all();             // the scores are there
+        products_fence();
+        add_products(out, c, buffer);
+        if (elected()) wait_stores_read(); // the last chunk's o^T has left
+        sync_group();
+        products_wait<0>();
+        pin(out);
+        pin(state);
+        release(stage);
+        store_out(item, s, chunk, out);
+    }
+    // What a warpgroup behind the last column does for the other one.
+    __device__ void walk_scores(int buffer) const {
+        float scores[kScoreColumns / 2];
+        products_fence();
+        multiply_scores(scores, ring.stage);
+        products_commit();
+        products_wait<0>();
+        pin(scores);
+        publish_scores(scores, buffer);
+        release(ring.stage);
+        sync_all();
     }
 };
 

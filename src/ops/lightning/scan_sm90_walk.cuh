@@ -19,17 +19,19 @@ struct Item {
     int batch, first, length; // first: the segment's first token in memory, within the batch row
     bool exists;
 
-    __device__ Item(const Sm90Arguments& p, int index, int segments) {
+    // rank: of the block within its cluster, whose blocks have adjacent tiles.
+    __device__ Item(const Sm90Arguments& p, int index, int segments, int rank) {
         scan = index % p.scans;
         index /= p.scans;
-        tile = index % p.tiles;
+        tile = index % p.tiles * p.cluster;
         index /= p.tiles;
         head = index % p.heads;
         index /= p.heads;
         segment = index % segments;
         sequence = index / segments;
         const Sm90Scan& s = p.scan[scan];
-        exists = tile < s.tiles;
+        exists = tile < s.tiles; // a cluster's blocks all go on, if one has columns
+        tile += rank;
         int begin = 0;
         tokens = p.tokens;
         batch = sequence;
@@ -61,6 +63,14 @@ struct Chunk {
           rows(min(kChunk, item.length - begin)) {}
 };
 
+// Where this block's items begin, in clusters, and how far apart they are.
+__device__ inline int first_item(const Sm90Arguments& p) {
+    return static_cast<int>(blockIdx.x) / p.cluster;
+}
+__device__ inline int item_step(const Sm90Arguments& p) {
+    return static_cast<int>(gridDim.x) / p.cluster;
+}
+
 // The ring of stages that both sides step through.
 struct Ring {
     int stage = 0;
@@ -86,9 +96,6 @@ template <int kKeys, int kGroups> struct Block {
     __device__ unsigned char* out(int group) const {
         return shared + kShared.out + group * kTileBytes;
     }
-    __device__ float4* exchange() const {
-        return reinterpret_cast<float4*>(shared + kShared.exchange);
-    }
     __device__ float* powers() const { return reinterpret_cast<float*>(shared + kShared.powers); }
     __device__ float* out_factors() const { return powers() + kChunk + 8; }
     __device__ float* weights() const { return out_factors() + kChunk; }
@@ -105,26 +112,31 @@ __device__ void fetch(const Sm90Arguments& p, const Block<kKeys, kGroups>& block
     constexpr uint32_t kBytes =
         static_cast<uint32_t>(((kStatesOnly ? 1 : 2) * kKeys / 64 + kShared.columns) * kTileBytes);
     const int segments = kStatesOnly ? p.segments - 1 : p.segments;
+    const int rank = kShared.pairs ? cluster_rank() : 0;
+    const bool pair = kShared.pairs && p.cluster == 2;
     Ring ring;
-    for (int index = static_cast<int>(blockIdx.x); index < p.items;
-         index += static_cast<int>(gridDim.x)) {
-        const Item item(p, index, segments);
+    for (int index = first_item(p); index < p.items; index += item_step(p)) {
+        const Item item(p, index, segments, rank);
         if (!item.exists) continue;
         const Sm90Scan& s = p.scan[item.scan];
         for (int r = kStatesOnly ? item.negligible_chunks(s.slopes[item.head]) : 0;
              r < item.chunks(); ++r) {
             const int token = item.first + Chunk(item, s.reverse, r).begin;
             uint64_t* const full = block.full(ring.stage);
+            // Both blocks of a pair read a and b: one fetches a, the other b.
+            const auto load_keys = [&](unsigned char* to, const CUtensorMap* map, int owner) {
+#pragma unroll
+                for (int i = 0; i < kKeys / 64; ++i, to += kTileBytes) {
+                    if (!pair)
+                        load_box(to, map, full, i * 64, item.head, token, item.batch);
+                    else if (owner == rank)
+                        load_box_to_pair(to, map, full, i * 64, item.head, token, item.batch);
+                }
+            };
             barrier_wait(block.empty(ring.stage), ring.parity ^ 1);
             barrier_expect(full, kBytes);
-#pragma unroll
-            for (int i = 0; i < kKeys / 64; ++i) {
-                if constexpr (!kStatesOnly)
-                    load_box(block.a(ring.stage) + i * kTileBytes, &s.a, full, i * 64, item.head,
-                             token, item.batch);
-                load_box(block.b(ring.stage) + i * kTileBytes, &s.b, full, i * 64, item.head, token,
-                         item.batch);
-            }
+            if constexpr (!kStatesOnly) load_keys(block.a(ring.stage), &s.a, 0);
+            load_keys(block.b(ring.stage), &s.b, 1);
 #pragma unroll
             for (int i = 0; i < kShared.columns; ++i)
                 load_box(block.c(ring.stage) + i * kTileBytes, &s.c, full,
