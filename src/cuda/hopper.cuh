@@ -56,14 +56,6 @@ __device__ inline void named_barrier(int id, int threads) {
     asm volatile("bar.sync %0, %1;\n" ::"r"(id), "r"(threads) : "memory");
 }
 
-// Lets a kernel that was launched to overlap this one begin; there, waits until this one is done.
-__device__ inline void launch_dependents() {
-    asm volatile("griddepcontrol.launch_dependents;\n" ::: "memory");
-}
-__device__ inline void wait_for_kernel_before() {
-    asm volatile("griddepcontrol.wait;\n" ::: "memory");
-}
-
 template <int kRegisters> __device__ void raise_registers() {
     asm volatile("setmaxnreg.inc.sync.aligned.u32 %0;\n" ::"n"(kRegisters));
 }

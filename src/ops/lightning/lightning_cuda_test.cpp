@@ -180,23 +180,35 @@ TEST(CudaLightning, HugeHeads) {
     both({1, 230, 1, 200, 256}, o);
 }
 
-// Enough of them that blocks take 128 columns; widths that leave a block's second half without any.
+// Enough of them that blocks take 128 columns, two blocks a head.
 TEST(CudaLightning, ManyHeads) {
     TNL_NEEDS_GPU();
     const std::vector<DType> dtypes{DType::bf16, DType::f16};
-    both({1, 130, 40, 256, 256}, {}, dtypes);
-    both({2, 129, 24, 192, 192}, {}, dtypes);
-    both({1, 67, 50, 136, 144}, {}, dtypes);
+    both({1, 129, 34, 256, 256}, {}, {DType::bf16});
+    both({2, 66, 22, 192, 192}, {}, {DType::f16});
+    both({1, 30, 50, 136, 144}, {}, dtypes);
+}
+
+// Widths that leave one of the blocks, or half of one, without columns.
+TEST(CudaLightning, ManyHeadsOfOneBlock) {
+    TNL_NEEDS_GPU();
+    const std::vector<DType> dtypes{DType::bf16};
     both({1, 70, 70, 128, 120}, {}, dtypes);
-    both({1, 70, 70, 192, 96}, {}, dtypes); // forward: one tile, no pairs of blocks
+    both({1, 66, 24, 256, 96}, {}, dtypes);
+    both({1, 30, 70, 192, 96}, {}, dtypes);
+}
+
+TEST(CudaLightning, ManyHeadsPacked) {
+    TNL_NEEDS_GPU();
+    const std::vector<DType> dtypes{DType::bf16};
     Options o;
     o.scale = 0.125f;
     o.strided = true;
-    o.cu_seqlens = {0, 37, 37, 101, 230};
-    both({1, 230, 17, 256, 200}, o, dtypes);
+    o.cu_seqlens = {0, 9, 9, 20, 105};
+    both({1, 105, 9, 256, 200}, o, dtypes);
     o.strided = false;
     o.states = false;
-    both({1, 230, 17, 192, 192}, o, dtypes);
+    both({1, 105, 12, 192, 192}, o, dtypes);
 }
 
 // Few heads and many tokens: sequences are walked in segments.
@@ -211,6 +223,13 @@ TEST(CudaLightning, Segments) {
     both({1, 6000, 2, 64, 64}, o);
     o.states = false;
     both({1, 6000, 1, 128, 96}, o);
+}
+
+TEST(CudaLightning, SegmentsOfManyWideHeads) {
+    TNL_NEEDS_GPU();
+    const Shape s{1, 1030, 20, 136, 136};
+    compare([&](Bed& bed) { forward(bed, s, {}); }, "forward " + name(s, {}), kTolerance,
+            {DType::bf16, DType::f16});
 }
 
 TEST(CudaLightning, Long) {
@@ -231,9 +250,9 @@ TEST(CudaLightning, Decode) {
             both({3, 1, 5, D, E}, o);
         }
     // Blocks of 64 columns.
-    both({128, 1, 8, 64, 64}, {});
-    both({128, 1, 8, 43, 43}, {});
-    both({64, 1, 16, 129, 40}, {});
+    both({64, 1, 8, 8, 64}, {});
+    both({64, 1, 8, 20, 43}, {});
+    both({64, 1, 8, 136, 36}, {}, {DType::f32});
 }
 
 // A rate of 5e-6 is the slowest of a released model's last layers: rounding lambda itself to f32

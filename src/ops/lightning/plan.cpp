@@ -57,7 +57,8 @@ namespace {
 constexpr double kFirst = 0.5, kPass = 6.0, kStateRead = 1.0;
 double chunk_cost(const ScanPlan& plan) {
     if (plan.key_width == 64) return 0.95;
-    if (plan.key_width > 128) return plan.tile == 64 ? 2.1 : 2.6;
+    if (plan.key_width == 256) return plan.tile == 64 ? 2.0 : 2.9;
+    if (plan.key_width == 192) return plan.tile == 64 ? 1.65 : 2.35;
     return plan.tile == 64 ? 1.5 : 1.7;
 }
 double cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, int64_t capacity,
@@ -69,8 +70,9 @@ double cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, int64_t capaci
     const double main = std::max(walks * chunk_cost(plan), traffic);
     if (segments == 1) return main;
     const double share = d(segments - 1) / d(segments);
-    return main + std::max(walks * kFirst, traffic * share * 0.5) + kPass +
-           d(segments - 1) * kStateRead * plan.tile / 128;
+    const double keys = std::max(plan.key_width, 128) / 128.0;
+    return main + std::max(walks * kFirst * keys, traffic * share * 0.5) + kPass +
+           d(segments - 1) * kStateRead * keys * plan.tile / 128;
 }
 
 } // namespace

@@ -135,7 +135,7 @@ struct Sm90Shared {
 
 struct DecodeShape {
     static constexpr int kTile = 32, kWideTile = 64, kThreads = 256;
-    static constexpr int64_t kManyBlocks = 1024; // that fill a GPU with wide tiles
+    static constexpr int64_t kManyBlocks = 512; // that fill a GPU with wide tiles
 };
 
 } // namespace tnl

@@ -87,7 +87,8 @@ TEST(ScanPlan, HopperKernelServesWhatItCan) {
 TEST(ScanPlan, HopperPlansFitAndCover) {
     for (const int scans : {1, 3})
         for (int64_t D = 1; D <= 256; D += 7)
-            for (const int64_t E : {int64_t{8}, int64_t{64}, int64_t{65}, int64_t{128}}) {
+            for (const int64_t E :
+                 {int64_t{8}, int64_t{64}, int64_t{65}, int64_t{128}, int64_t{129}, int64_t{256}}) {
                 const ScanPlan p = plan_scan_sm90(shape(2, 5000, 3, D, E), scans, kH100);
                 ASSERT_EQ(p.kernel, ScanKernel::sm90);
                 const int groups = p.threads / 128 - 1;
@@ -100,7 +101,31 @@ TEST(ScanPlan, HopperPlansFitAndCover) {
                 ASSERT_GE(p.key_width, scans == 1 ? D : std::max(D, E));
                 ASSERT_GE(p.segments, 1);
                 ASSERT_GE(groups, 1);
+                ASSERT_EQ(p.grid_x % p.cluster, 0);
             }
+}
+
+// Beyond 128 keys the two blocks of a head fetch for each other, if there are two and enough heads.
+TEST(ScanPlan, HopperPairs) {
+    const auto cluster = [](int64_t heads, int64_t D, int64_t E, int scans) {
+        return plan_scan_sm90(shape(4, 4096, heads, D, E), scans, kH100).cluster;
+    };
+    EXPECT_EQ(cluster(32, 256, 256, 1), 2);
+    EXPECT_EQ(cluster(32, 192, 192, 3), 2);
+    EXPECT_EQ(cluster(32, 192, 96, 1), 1);
+    EXPECT_EQ(cluster(32, 192, 96, 3), 2);
+    EXPECT_EQ(cluster(32, 128, 256, 1), 1);
+    EXPECT_EQ(plan_scan_sm90(shape(1, 4096, 1, 256, 256), 1, kH100).tile, 64);
+}
+
+// One token for many heads: more columns a block.
+TEST(ScanPlan, DecodeTiles) {
+    const auto tile = [](int64_t sequences, int64_t N) {
+        return plan_scan(sequences, 16, 64, N, DType::bf16, true).tile;
+    };
+    EXPECT_EQ(tile(1, 64), 32);
+    EXPECT_EQ(tile(256, 64), 64);
+    EXPECT_EQ(tile(256, 32), 32);
 }
 
 // Few heads are cut into segments, many are not; nor are short sequences.

@@ -8,7 +8,7 @@
 //
 // so that the state never leaves the registers: f32 from the first token to the last, rounded only
 // as an operand. docs/lightning.md has the picture and the reasons.
-#include "cuda/stream.h"
+#include "cuda/launch.h"
 #include "ops/lightning/scan_sm90_multiply.cuh"
 
 namespace tnl::cuda {
@@ -18,7 +18,6 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly>
 __global__ void __launch_bounds__((kGroups + 1) * kWarpgroup, Sm90Shared(kKeys, kGroups).blocks)
     scan_sm90_kernel(const __grid_constant__ Sm90Arguments p) {
     constexpr Sm90Shared kShared{kKeys, kGroups};
-    if constexpr (kStatesOnly) launch_dependents();
     extern __shared__ __align__(1024) unsigned char shared_bytes[];
     const Block<kKeys, kGroups> block{shared_bytes};
     if (threadIdx.x == 0) {
@@ -40,43 +39,47 @@ __global__ void __launch_bounds__((kGroups + 1) * kWarpgroup, Sm90Shared(kKeys, 
     if constexpr (kShared.pairs) cluster_barrier(); // the other block may still write here
 }
 
-// The pass that makes the states between segments lets the one that reads them begin, but for those
-// states, before it is done.
-template <class Kernel>
-void start(const CudaStream& stream, Kernel* kernel, const ScanPlan& plan, dim3 block,
-           const Sm90Arguments& p, bool overlaps) {
-    const int64_t blocks = static_cast<int64_t>(p.items) * p.cluster;
-    const dim3 grid(static_cast<unsigned>(plan.grid_x < blocks ? plan.grid_x : blocks));
+void launch_clusters(const CudaStream& stream, void (*kernel)(Sm90Arguments), dim3 grid, dim3 block,
+                     size_t shared, unsigned blocks, const Sm90Arguments& p) {
     if (grid.x == 0) return;
     check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                    static_cast<int>(plan.shared)),
+                                    static_cast<int>(shared)),
                "cudaFuncSetAttribute for shared memory");
-    cudaLaunchAttribute attributes[2]{};
-    attributes[0].id = cudaLaunchAttributeClusterDimension;
-    attributes[0].val.clusterDim = {static_cast<unsigned>(p.cluster), 1, 1};
-    attributes[1].id = cudaLaunchAttributeProgrammaticStreamSerialization;
-    attributes[1].val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchAttribute cluster{};
+    cluster.id = cudaLaunchAttributeClusterDimension;
+    cluster.val.clusterDim = {blocks, 1, 1};
     cudaLaunchConfig_t config{};
     config.gridDim = grid;
     config.blockDim = block;
-    config.dynamicSmemBytes = plan.shared;
+    config.dynamicSmemBytes = shared;
     config.stream = stream.stream;
-    config.attrs = attributes;
-    config.numAttrs = overlaps ? 2 : 1;
-    const cudaError_t error = cudaLaunchKernelEx(&config, kernel, p);
-    if (error != cudaSuccess) cudaGetLastError(); // for the next one
-    check_cuda(error, "launch of the sm_90 scan");
+    config.attrs = &cluster;
+    config.numAttrs = 1;
+    static_cast<void>(cudaLaunchKernelEx(&config, kernel, p));
+    check_launch(kernel, grid, block, shared);
+}
+
+template <class T, int kKeys, int kGroups, bool kStatesOnly>
+void start(const CudaStream& stream, const ScanPlan& plan, const Sm90Arguments& p) {
+    const int64_t blocks = static_cast<int64_t>(p.items) * p.cluster;
+    const dim3 grid(static_cast<unsigned>(plan.grid_x < blocks ? plan.grid_x : blocks));
+    const dim3 block((kGroups + 1) * kWarpgroup);
+    const auto kernel = scan_sm90_kernel<T, kKeys, kGroups, kStatesOnly>;
+    if (p.cluster > 1)
+        launch_clusters(stream, kernel, grid, block, plan.shared, static_cast<unsigned>(p.cluster),
+                        p);
+    else
+        launch(stream, kernel, grid, block, plan.shared, p);
 }
 
 template <class T, int kKeys, int kGroups>
 void launch_scan(const CudaStream& stream, const ScanPlan& plan, const Sm90Arguments& p,
                  bool states_only) {
-    const dim3 block((kGroups + 1) * kWarpgroup);
     if (states_only)
-        start(stream, scan_sm90_kernel<T, kKeys, kGroups, true>, plan, block, p, false);
+        start<T, kKeys, kGroups, true>(stream, plan, p);
     else
-        start(stream, scan_sm90_kernel<T, kKeys, kGroups, false>, plan, block, p, p.segments > 1);
+        start<T, kKeys, kGroups, false>(stream, plan, p);
 }
 
 template <class T>

@@ -79,10 +79,12 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         begin_state(item, s, slope);
         if constexpr (kStatesOnly)
             run_states(item, s, item.negligible_chunks(slope));
-        else if constexpr (kWide)
-            run_wide_chunks(item, s);
-        else if (item.chunks() > 0)
-            run_chunks(item, s);
+        else if (item.chunks() > 0) {
+            if constexpr (kWide)
+                run_wide_chunks(item, s);
+            else
+                run_chunks(item, s);
+        }
         end_state(item, s);
     }
 
@@ -136,21 +138,35 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             buffer ^= 1;
         }
     }
+    // With registers for little but the state, scores stay where they are until the next chunk's
+    // products have begun.
     __device__ void run_wide_chunks(const Item& item, const Sm90Scan& s) {
-        int table_rows = -1;
+        const bool has_columns = column(item) < s.N;
+        Chunk chunk(item, s.reverse, 0);
+        fill_tables(s, chunk.rows);
+        sync_all();
+        await(chunk.rows);
+        float scores[kScoreColumns / 2];
+        products_fence();
+        multiply_scores(scores, ring.stage);
+        products_commit();
+        products_wait<0>();
+        pin(scores);
         for (int r = 0; r < item.chunks(); ++r) {
-            const Chunk chunk(item, s.reverse, r);
-            if (chunk.rows != table_rows) {
+            const int stage = ring.stage;
+            ring.next(kShared.stages);
+            const bool more = r + 1 < item.chunks();
+            const Chunk next(item, s.reverse, more ? r + 1 : r);
+            if (has_columns)
+                walk_wide(item, s, chunk, stage, next.rows, more, r % 2, scores);
+            else
+                walk_scores(stage, next.rows, more, r % 2, scores);
+            if (next.rows != chunk.rows) {
                 sync_all();
-                fill_tables(s, table_rows = chunk.rows);
+                fill_tables(s, next.rows);
                 sync_all();
             }
-            await(chunk.rows);
-            if (column(item) < s.N)
-                walk_wide(item, s, chunk, r % 2);
-            else
-                walk_scores(r % 2);
-            ring.next(kShared.stages);
+            chunk = next;
         }
     }
 
@@ -247,7 +263,6 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     }
     __device__ void begin_state(const Item& item, const Sm90Scan& s, float slope) {
         clear_state();
-        if (!kStatesOnly && p.segments > 1) wait_for_kernel_before();
         if (item.segment == 0) {
             if constexpr (kStatesOnly) {
                 load(item, s, s.state_in, state_slot(item));
@@ -519,19 +534,16 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         store_out(item, s, chunk, out);
     }
 
-    // The ring's chunk, its scores first: the tensor cores have work while the state is rounded, 64
-    // keys at a time.
-    __device__ void walk_wide(const Item& item, const Sm90Scan& s, const Chunk& chunk, int buffer) {
-        const int stage = ring.stage;
-        float out[32], scores[kScoreColumns / 2];
-        products_fence();
-        multiply_scores(scores, stage);
-        products_commit();
-
+    // The chunk in `stage`, whose scores go to `buffer`; then those of the next one, which the ring
+    // is at. The state is rounded 64 keys at a time.
+    __device__ void walk_wide(const Item& item, const Sm90Scan& s, const Chunk& chunk, int stage,
+                              int next_rows, bool more, int buffer,
+                              float (&scores)[kScoreColumns / 2]) {
         float scale[2] = {1.0f, 1.0f}, undo[2] = {1.0f, 1.0f};
         scale_rows(scale, undo);
         const float decay = block.powers()[chunk.rows];
         const uint64_t a = describe(block.a(stage));
+        float out[32];
         FragmentA operand[2][4];
 #pragma unroll
         for (int part = 0; part < kKeys / 64; ++part) {
@@ -544,11 +556,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 Product<T, 64, 0, 0>::run(out, mine[step], advance(a, keys(part * 4 + step)),
                                           part + step > 0);
             products_commit();
-            if (part == 0) {
-                products_wait<1>();
-                pin(scores);
-                publish_scores(scores, buffer);
-            }
+            if (part == 1) publish_scores(scores, buffer);
         }
 
         FragmentA weighted[kChunk / 16], c[kChunk / 16];
@@ -564,25 +572,37 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         sync_all();             // the scores are there
         products_fence();
         add_products(out, c, buffer);
+        products_wait<1>();
+        pin(state);
+        if (more) {
+            release(stage); // before the next one is waited for: there are few stages
+            await(next_rows);
+        }
+        products_fence();
+        multiply_scores(scores, more ? ring.stage : stage); // again, where there is no next
+        products_commit();
         if (elected()) wait_stores_read(); // the last chunk's o^T has left
         sync_group();
-        products_wait<0>();
+        products_wait<1>();
         pin(out);
-        pin(state);
-        release(stage);
         store_out(item, s, chunk, out);
+        products_wait<0>();
+        pin(scores);
+        if (!more) release(stage);
     }
     // What a warpgroup behind the last column does for the other one.
-    __device__ void walk_scores(int buffer) const {
-        float scores[kScoreColumns / 2];
+    __device__ void walk_scores(int stage, int next_rows, bool more, int buffer,
+                                float (&scores)[kScoreColumns / 2]) const {
+        publish_scores(scores, buffer);
+        sync_all();
+        release(stage);
+        if (!more) return;
+        await(next_rows);
         products_fence();
         multiply_scores(scores, ring.stage);
         products_commit();
         products_wait<0>();
         pin(scores);
-        publish_scores(scores, buffer);
-        release(ring.stage);
-        sync_all();
     }
 };
 

@@ -123,20 +123,23 @@ __device__ void fetch(const Sm90Arguments& p, const Block<kKeys, kGroups>& block
              r < item.chunks(); ++r) {
             const int token = item.first + Chunk(item, s.reverse, r).begin;
             uint64_t* const full = block.full(ring.stage);
-            // Both blocks of a pair read a and b: one fetches a, the other b.
-            const auto load_keys = [&](unsigned char* to, const CUtensorMap* map, int owner) {
-#pragma unroll
-                for (int i = 0; i < kKeys / 64; ++i, to += kTileBytes) {
-                    if (!pair)
-                        load_box(to, map, full, i * 64, item.head, token, item.batch);
-                    else if (owner == rank)
-                        load_box_to_pair(to, map, full, i * 64, item.head, token, item.batch);
-                }
+            // Both blocks of a pair read a and b: each fetches half of the boxes.
+            constexpr int kBoxes = (kStatesOnly ? 1 : 2) * kKeys / 64;
+            const auto load_keys = [&](unsigned char* to, const CUtensorMap* map, int i, int box) {
+                if (!pair)
+                    load_box(to, map, full, i * 64, item.head, token, item.batch);
+                else if (box / ((kBoxes + 1) / 2) == rank)
+                    load_box_to_pair(to, map, full, i * 64, item.head, token, item.batch);
             };
             barrier_wait(block.empty(ring.stage), ring.parity ^ 1);
             barrier_expect(full, kBytes);
-            if constexpr (!kStatesOnly) load_keys(block.a(ring.stage), &s.a, 0);
-            load_keys(block.b(ring.stage), &s.b, 1);
+#pragma unroll
+            for (int i = 0; i < kKeys / 64; ++i) {
+                if constexpr (!kStatesOnly)
+                    load_keys(block.a(ring.stage) + i * kTileBytes, &s.a, i, 2 * i);
+                load_keys(block.b(ring.stage) + i * kTileBytes, &s.b, i,
+                          kStatesOnly ? i : 2 * i + 1);
+            }
 #pragma unroll
             for (int i = 0; i < kShared.columns; ++i)
                 load_box(block.c(ring.stage) + i * kTileBytes, &s.c, full,
