@@ -39,23 +39,17 @@ constexpr int pack_alignment(int64_t element_size, int V) {
 
 template <class T, int V> struct alignas(pack_alignment(sizeof(T), V)) Pack { T x[V]; };
 
-// A pack of 16 bytes moves as one uint4: left to itself, the compiler may take a struct apart and
-// store it element by element.
 template <int V, class T> __device__ Pack<T, V> load_pack(const T* p) {
-    if constexpr (sizeof(Pack<T, V>) == 16) {
-        const uint4 words = *reinterpret_cast<const uint4*>(p);
-        Pack<T, V> out;
-        memcpy(&out, &words, 16);
-        return out;
-    } else {
-        return *reinterpret_cast<const Pack<T, V>*>(p);
-    }
+    return *reinterpret_cast<const Pack<T, V>*>(p);
 }
+// One access, said in PTX: left to itself the compiler takes a struct apart and stores pieces.
 template <class T, int V> __device__ void store_pack(T* p, const Pack<T, V>& v) {
     if constexpr (sizeof(Pack<T, V>) == 16) {
-        uint4 words;
-        memcpy(&words, &v, 16);
-        *reinterpret_cast<uint4*>(p) = words;
+        uint4 w;
+        memcpy(&w, &v, 16);
+        asm volatile("st.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(w.x), "r"(w.y), "r"(w.z),
+                     "r"(w.w)
+                     : "memory");
     } else {
         *reinterpret_cast<Pack<T, V>*>(p) = v;
     }
