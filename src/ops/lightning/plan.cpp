@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 
 namespace tnl {
 
@@ -52,8 +53,9 @@ namespace {
 
 // Microseconds on an H100: bench/lightning.md has the measurements. A block takes `chunk` for each
 // of its chunks where nothing else holds it up, in the first pass kFirst; the memory takes
-// `traffic` for 64 tokens of a head; another pass costs its launch, and each segment before one's
-// own the reading of its state.
+// `traffic`, and longer where too few multiprocessors ask it (`askers`: as many as serve it best;
+// 0: any number); another pass costs its launch, and each segment before one's own the reading of
+// its state.
 constexpr double kFirst = 0.5, kPass = 6.0, kStateRead = 1.0;
 double chunk_cost(const ScanPlan& plan) {
     if (plan.key_width == 64) return 0.95;
@@ -61,13 +63,13 @@ double chunk_cost(const ScanPlan& plan) {
     if (plan.key_width == 192) return plan.tile == 64 ? 1.65 : 2.35;
     return plan.tile == 64 ? 1.5 : 1.7;
 }
-double cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, int64_t capacity,
-            double traffic) {
+double cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, int64_t askers, double traffic) {
     const auto d = [](int64_t x) { return static_cast<double>(x); };
     const auto up = [](int64_t x, int64_t y) { return (x + y - 1) / y; };
     const int64_t segments = plan.segments;
-    const double walks = d(up(chunks, segments) * up(blocks * segments, capacity));
-    const double main = std::max(walks * chunk_cost(plan), traffic);
+    const double walks = d(up(chunks, segments) * up(blocks * segments, plan.grid_x));
+    const double filled = askers == 0 ? 1.0 : std::min(1.0, d(blocks * segments) / d(askers));
+    const double main = std::max(walks * chunk_cost(plan), traffic / std::sqrt(filled));
     if (segments == 1) return main;
     const double share = d(segments - 1) / d(segments);
     const double keys = std::max(plan.key_width, 128) / 128.0;
@@ -105,8 +107,9 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
         p.grid_y = 1;
         return p;
     };
+    const int64_t askers = scans == 1 ? multiprocessors : 0; // three scans are seldom too few
     const auto price = [&](const ScanPlan& p) {
-        return cost(p, pairs * ((N + p.tile - 1) / p.tile), chunks, p.grid_x, bytes / 2.8e6);
+        return cost(p, pairs * ((N + p.tile - 1) / p.tile), chunks, askers, bytes / 2.8e6);
     };
     // Half tiles make twice the blocks, which read a and b twice: from the L2, mostly.
     const bool wide = N > 64;
