@@ -6,7 +6,7 @@
 
 tnl: the TransNormerLLM of `transnormer inspect --preset`, its attention by flash-linear-attention
 (chunk_simple_gla). llama: RMSNorm, rotary positions, softmax attention by PyTorch's SDPA (flash),
-SwiGLU, as many layers, as wide. Both under torch.compile, parameters in bf16 and no f32 copy of
+SwiGLU, as many layers, as wide. Blocks and head under torch.compile, parameters in bf16 and no f32 copy of
 them, fused AdamW, gradient clipped at 1, 64,000 tokens of vocabulary; `--tokens` tokens a step in
 sequences of each length. Tokens a second: the median of the steps after two; peak: what PyTorch's
 allocator held at most.
@@ -93,31 +93,49 @@ class SwiGlu(Sglu):
         return self.l3(F.silu(a) * b)
 
 
+class Block(nn.Module):
+    def __init__(self, norm, mixer, unit):
+        super().__init__()
+        self.before, self.mixer, self.between, self.unit = norm(), mixer, norm(), unit
+
+    def forward(self, x, *positions):
+        x = x + self.mixer(self.before(x), *positions)
+        return x + self.unit(self.between(x))
+
+
+class Head(nn.Module):
+    def __init__(self, norm, width):
+        super().__init__()
+        self.norm, self.head = norm(), nn.Linear(width, VOCABULARY, bias=False)
+
+    def forward(self, x, targets):
+        return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
+
+
 class Tnl(nn.Module):
     def __init__(self, width, layers, heads, inner, length):
         super().__init__()
         self.embed = nn.Embedding(VOCABULARY, width)
         self.blocks = nn.ModuleList(
-            nn.ModuleList((SimpleRMSNorm(), Mixer(width, heads, i, layers), SimpleRMSNorm(),
-                           Sglu(width, inner))) for i in range(layers))
-        self.norm, self.head = SimpleRMSNorm(), nn.Linear(width, VOCABULARY, bias=False)
+            Block(SimpleRMSNorm, Mixer(width, heads, i, layers), Sglu(width, inner))
+            for i in range(layers))
+        self.head = Head(SimpleRMSNorm, width)
 
     def forward(self, ids, targets):
         x = self.embed(ids)
-        for before, mixer, between, sglu in self.blocks:
-            x = x + mixer(before(x))
-            x = x + sglu(between(x))
-        return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x, targets)
 
 
 class Llama(nn.Module):
     def __init__(self, width, layers, heads, inner, length):
         super().__init__()
         self.embed = nn.Embedding(VOCABULARY, width)
+        norm = lambda: nn.RMSNorm(width)  # noqa: E731
         self.blocks = nn.ModuleList(
-            nn.ModuleList((nn.RMSNorm(width), Softmax(width, heads), nn.RMSNorm(width),
-                           SwiGlu(width, inner))) for _ in range(layers))
-        self.norm, self.head = nn.RMSNorm(width), nn.Linear(width, VOCABULARY, bias=False)
+            Block(norm, Softmax(width, heads), SwiGlu(width, inner)) for _ in range(layers))
+        self.head = Head(norm, width)
         D = width // heads
         angle = torch.arange(length)[:, None] * 10000.0 ** (-torch.arange(0, D, 2) / D)
         for name, table in (("cosine", angle.cos()), ("sine", angle.sin())):
@@ -125,10 +143,9 @@ class Llama(nn.Module):
 
     def forward(self, ids, targets):
         x = self.embed(ids)
-        for before, mixer, between, glu in self.blocks:
-            x = x + mixer(before(x), self.cosine, self.sine)
-            x = x + glu(between(x))
-        return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
+        for block in self.blocks:
+            x = block(x, self.cosine, self.sine)
+        return self.head(x, targets)
 
 
 def run(kind, preset, length, tokens, steps):
@@ -145,7 +162,8 @@ def run(kind, preset, length, tokens, steps):
             owner = model.get_submodule(name.rpartition(".")[0])
             owner.decay = decays[name].cuda()
     parameters = sum(p.numel() for p in model.parameters())
-    step_model = torch.compile(model)
+    for part in (*model.blocks, model.head):  # the blocks share what is compiled
+        part.compile()
     adam = torch.optim.AdamW(model.parameters(), lr=1e-4, betas=(0.9, 0.95), weight_decay=0.1,
                              fused=True)
     data = torch.randint(VOCABULARY, (tokens // length, length + 1), device="cuda")
@@ -153,7 +171,7 @@ def run(kind, preset, length, tokens, steps):
     marks = [torch.cuda.Event(enable_timing=True) for _ in range(steps + 3)]
     for i in range(steps + 2):
         marks[i].record()
-        loss = step_model(ids, targets)
+        loss = model(ids, targets)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
