@@ -128,7 +128,7 @@ struct Sm90Shared {
         scores = stages * stage;
         out = scores + 2 * kTileBytes;
         powers = out + columns * kTileBytes;
-        barriers = powers + (kChunk + 8 + 4 * kChunk) * 4;
+        barriers = powers + (kChunk + 8 + 4 * kChunk) * 4; // powers, the chunk's decay, tables
         bytes = static_cast<size_t>(barriers + 2 * stages * 8);
     }
 };

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/wgmma.cuh"
-#include "ops/lightning/scan_sm90_numbers.cuh"
+#include "ops/lightning/scan_sm90_state.cuh"
 #include "ops/lightning/scan_sm90_walk.cuh"
 
 namespace tnl::cuda {
@@ -70,11 +70,11 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             const Chunk chunk(item, s.reverse, r);
             if (chunk.rows != table_rows) {
                 sync_all();
-                fill_tables(s, table_rows = chunk.rows);
+                fill_tables(item, s, table_rows = chunk.rows);
                 sync_all();
             }
             await(chunk.rows);
-            walk_state(block.powers()[chunk.rows]);
+            walk_state(chunk_decay());
             release(ring.stage);
             ring.next(kShared.stages);
         }
@@ -83,7 +83,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     // Each chunk's scores are made while the tensor cores are busy with the chunk before it.
     __device__ void run_chunks(const Item& item, const Sm90Scan& s) {
         Chunk chunk(item, s.reverse, 0);
-        fill_tables(s, chunk.rows);
+        fill_tables(item, s, chunk.rows);
         await(chunk.rows);
         {
             float scores[kScoreColumns / 2];
@@ -108,7 +108,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             release(stage);
             if (next.rows != chunk.rows) {
                 sync_all();
-                fill_tables(s, next.rows);
+                fill_tables(item, s, next.rows);
             }
             chunk = next;
             buffer ^= 1;
@@ -119,7 +119,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     __device__ void run_wide_chunks(const Item& item, const Sm90Scan& s) {
         const bool has_columns = column(item) < s.N;
         Chunk chunk(item, s.reverse, 0);
-        fill_tables(s, chunk.rows);
+        fill_tables(item, s, chunk.rows);
         sync_all();
         await(chunk.rows);
         float scores[kScoreColumns / 2];
@@ -139,7 +139,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 walk_scores(stage, next.rows, more, r % 2, scores);
             if (next.rows != chunk.rows) {
                 sync_all();
-                fill_tables(s, next.rows);
+                fill_tables(item, s, next.rows);
                 sync_all();
             }
             chunk = next;
@@ -171,8 +171,11 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         block.distances()[thread] = distance >= 0 ? power(slope, distance) * scale : 0.0f;
     }
     // Factors of a chunk of `rows`, by the row in memory.
-    __device__ void fill_tables(const Sm90Scan& s, int rows) const {
+    __device__ void fill_tables(const Item& item, const Sm90Scan& s, int rows) const {
         if (thread >= kChunk) return;
+        if (thread == 0)
+            *reinterpret_cast<ChunkDecay*>(block.powers() + kChunk + 2) =
+                ChunkDecay(s.slopes[item.head], rows);
         const float* powers = block.powers();
         const int walked = s.reverse ? rows - 1 - thread : thread; // negative: no such row
         const bool valid = walked >= 0 && walked < rows;
@@ -180,51 +183,23 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         block.weights()[thread] =
             valid ? powers[rows - 1 - walked + s.shift] * s.product_scale : 0.0f;
     }
+    // That of the chunk for which the tables were filled.
+    __device__ ChunkDecay chunk_decay() const {
+        return *reinterpret_cast<const ChunkDecay*>(block.powers() + kChunk + 2);
+    }
     __device__ float2 factor_pair(const float* table, int i) const {
         return *reinterpret_cast<const float2*>(table + i + lane % 4 * 2);
     }
 
     // ---- the state ----
 
-    // This thread's part of a state [K, N] that begins at `state`: element x lies at row key(x) and
-    // column column(x) from its first.
-    template <class A> struct Part {
-        A* first;
-        int64_t key_stride, column_stride;
-        int keys, columns; // that exist from there on
-
-        static __device__ int key(int x) { return x / 4 * 8 + x % 2; }
-        static __device__ int column(int x) { return x % 4 / 2 * 8; }
-        __device__ bool has(int x) const { return key(x) < keys && column(x) < columns; }
-        __device__ A& at(int x) const {
-            return first[key(x) * key_stride + column(x) * column_stride];
-        }
-    };
     template <class A>
-    __device__ Part<A> part(const Item& item, const Sm90Scan& s, const ScanState<A>& state,
-                            int slot, int64_t offset) const {
+    __device__ StatePart<A> part(const Item& item, const Sm90Scan& s, const ScanState<A>& state,
+                                 int slot, int64_t offset) const {
         const int n = column(item) + warp * 16 + lane / 4, k = lane % 4 * 2;
         return {state.data + slot * state.sequence + item.head * state.head + offset +
                     k * state.key + n * state.column,
                 state.key, state.column, s.K - k, s.N - n};
-    }
-    // All loads go out before the first is waited for.
-    template <class A> __device__ void add(const Part<A>& from, float weight) {
-        constexpr int kBatch = 32;
-#pragma unroll
-        for (int begin = 0; begin < kKeys / 2; begin += kBatch) {
-            float values[kBatch];
-#pragma unroll
-            for (int i = 0; i < kBatch; ++i)
-                values[i] = from.has(begin + i) ? from.at(begin + i) : 0.0f;
-#pragma unroll
-            for (int i = 0; i < kBatch; ++i) state[begin + i] += weight * values[i];
-        }
-    }
-    __device__ void write(const Part<float>& to) const {
-#pragma unroll
-        for (int x = 0; x < kKeys / 2; ++x)
-            if (to.has(x)) to.at(x) = state[x];
     }
     __device__ int state_slot(const Item& item) const {
         return p.slots ? p.slots[item.sequence] : item.sequence;
@@ -235,14 +210,14 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     }
     template <class A>
     __device__ void load(const Item& item, const Sm90Scan& s, const ScanState<A>& in, int slot) {
-        if (in.data && slot >= 0) add(part(item, s, in, slot, 0), 1.0f);
+        if (in.data && slot >= 0) add_part(state, part(item, s, in, slot, 0), 1.0f);
     }
     __device__ void begin_state(const Item& item, const Sm90Scan& s, float slope) {
         clear_state();
         if (item.segment == 0) {
             if constexpr (kStatesOnly) {
                 load(item, s, s.state_in, state_slot(item));
-                if (s.initial.data) write(part(item, s, s.initial, item.sequence, 0));
+                if (s.initial.data) write_part(state, part(item, s, s.initial, item.sequence, 0));
                 if (item.negligible_chunks(slope) > 0) clear_state();
             } else if (p.segments > 1) {
                 load(item, s, s.initial, item.sequence);
@@ -258,8 +233,8 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         for (int segment = item.segment - 1; segment >= 0; --segment) {
             const int tokens = item.walked - min((segment + 1) * item.each, item.tokens);
             if (slope * static_cast<float>(tokens) > kNegligible) break;
-            add(part(item, s, s.local, item.sequence, segment * s.local_segment),
-                power(slope, tokens));
+            add_part(state, part(item, s, s.local, item.sequence, segment * s.local_segment),
+                     power(slope, tokens));
         }
     }
     __device__ void end_state(const Item& item, const Sm90Scan& s) {
@@ -267,7 +242,8 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         if (!to.data || (!kStatesOnly && item.segment != p.segments - 1)) return;
         const int slot = kStatesOnly ? item.sequence : state_slot(item);
         if (slot >= 0)
-            write(part(item, s, to, slot, kStatesOnly ? item.segment * s.local_segment : 0));
+            write_part(state,
+                       part(item, s, to, slot, kStatesOnly ? item.segment * s.local_segment : 0));
     }
 
     // ---- one chunk ----
@@ -329,38 +305,41 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                     advance(b, first / 64 * kTileBytes + step * 16 * kSwizzleRow), true);
         products_commit();
     }
-    __device__ void walk_state(float decay) {
+    // What a chunk adds to 64 keys of the state, from key `first` on, in a place of its own: tensor
+    // cores cut off what they add to a sum, and a state is one of all tokens.
+    __device__ void multiply_part(float (&part)[32], const FragmentA (&c)[kChunk / 16], int first,
+                                  int stage) const {
+        const uint64_t b = describe(block.b(stage), kTileBytes);
+#pragma unroll
+        for (int step = 0; step < kChunk / 16; ++step)
+            Product<T, 64, 0, 1>::run(part, c[step],
+                                      advance(b, first / 64 * kTileBytes + step * 16 * kSwizzleRow),
+                                      step > 0);
+        products_commit();
+    }
+    __device__ void add_chunk(const float (&part)[32], int first, const ChunkDecay& decay) {
+        float(&to)[32] = reinterpret_cast<float(&)[32]>(state[first / 2]);
+#pragma unroll
+        for (int x = 0; x < 32; ++x)
+            to[x] = fmaf(decay.keep, to[x], fmaf(decay.change, to[x], part[x]));
+    }
+    __device__ void walk_state(const ChunkDecay& decay) {
         FragmentA c[kChunk / 16];
         load_columns(c, ring.stage);
         weigh(c);
 #pragma unroll
-        for (int x = 0; x < kKeys / 2; ++x) state[x] *= decay;
-        products_fence();
-        add_to_state(c, ring.stage);
-        products_wait<0>();
-        pin(state);
-    }
-
-    // fp16 ends at 65504: rows of S^T beyond 2^14 are scaled down as operands, `undo` (rows g,
-    // g + 8) back.
-    __device__ void scale_rows(float (&scale)[2], float (&undo)[2]) const {
-        if constexpr (std::is_same_v<T, __half>) {
-#pragma unroll
-            for (int half = 0; half < 2; ++half) {
-                float most = 0.0f;
-#pragma unroll
-                for (int x = 0; x < kKeys / 2; ++x)
-                    if (x % 4 / 2 == half) most = fmaxf(most, fabsf(state[x]));
-                most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 1));
-                most = fmaxf(most, __shfl_xor_sync(0xffffffffu, most, 2));
-                const int exponent = most > 16384.0f && most < INFINITY ? ilogbf(most) - 13 : 0;
-                scale[half] = scalbnf(1.0f, -exponent);
-                undo[half] = scalbnf(1.0f, exponent);
-            }
+        for (int first = 0; first < kKeys; first += 64) {
+            float part[32];
+            products_fence();
+            multiply_part(part, c, first, ring.stage);
+            products_wait<0>();
+            pin(part);
+            add_chunk(part, first, decay);
         }
     }
-    // Operand S^T, from 16 keys times `first` on; then that part decays.
-    template <int kCount>
+
+    // Operand S^T, from 16 keys times `first` on; then, kDecay, that part decays.
+    template <bool kDecay, int kCount>
     __device__ void round_state(FragmentA (&operand)[kCount], int first, const float (&scale)[2],
                                 float decay) {
 #pragma unroll
@@ -370,8 +349,10 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 const int at = ((first + step) * 2 + i / 2) * 4 + i % 2 * 2;
                 operand[step].r[i] =
                     pack<T>(state[at] * scale[i % 2], state[at + 1] * scale[i % 2]);
-                state[at] *= decay;
-                state[at + 1] *= decay;
+                if constexpr (kDecay) {
+                    state[at] *= decay;
+                    state[at + 1] *= decay;
+                }
             }
     }
 
@@ -471,8 +452,8 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                          int next, bool more, int buffer) {
         FragmentA operand[kSteps];
         float scale[2] = {1.0f, 1.0f}, undo[2] = {1.0f, 1.0f};
-        scale_rows(scale, undo);
-        round_state(operand, 0, scale, block.powers()[chunk.rows]);
+        scale_rows<T>(state, scale, undo);
+        round_state<false>(operand, 0, scale, 1.0f);
         sync_all(); // scores and tables are there
 
         float out[32], scores[kScoreColumns / 2];
@@ -485,29 +466,47 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         multiply_scores(scores, next); // of this chunk again, where there is no next
         products_commit();
 
+        // One warpgroup alone has more scores to hold: it loads c twice.
+        constexpr bool kTwice = kGroups == 1 && kKeys > 64;
         FragmentA c[kChunk / 16], weighted[kChunk / 16];
-        load_columns(c, stage);
+        load_columns(weighted, stage);
+        if constexpr (!kTwice) {
 #pragma unroll
-        for (int step = 0; step < kChunk / 16; ++step) weighted[step] = c[step];
+            for (int step = 0; step < kChunk / 16; ++step) c[step] = weighted[step];
+        }
         weigh(weighted);
+        float part[32];
         products_fence();
-        add_to_state(weighted, stage);
+        multiply_part(part, weighted, 0, stage);
 
         products_wait<2>();
         pin(out);
         weigh_out(out, undo);
+        if constexpr (kTwice) load_columns(c, stage);
         products_fence();
         add_products(out, c, buffer);
 
         products_wait<2>();
         pin(scores);
         if (more) publish_scores(scores, buffer ^ 1);
+        products_wait<1>();
+        pin(part);
+        const ChunkDecay decay = chunk_decay();
+        add_chunk(part, 0, decay);
+        if constexpr (kKeys > 64) {
+            products_fence();
+            multiply_part(part, weighted, 64, stage);
+        }
         if (elected()) wait_stores_read(); // the last chunk's o^T has left
         sync_group();
-        products_wait<0>();
+        products_wait<(kKeys > 64)>();
         pin(out);
-        pin(state);
         store_out(item, s, chunk, out);
+        if constexpr (kKeys > 64) {
+            products_wait<0>();
+            pin(part);
+            add_chunk(part, 64, decay);
+        }
     }
 
     // The chunk in `stage`, whose scores go to `buffer`; then those of the next one, which the ring
@@ -516,7 +515,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                               int next_rows, bool more, int buffer,
                               float (&scores)[kScoreColumns / 2]) {
         float scale[2] = {1.0f, 1.0f}, undo[2] = {1.0f, 1.0f};
-        scale_rows(scale, undo);
+        scale_rows<T>(state, scale, undo);
         const float decay = block.powers()[chunk.rows];
         const uint64_t a = describe(block.a(stage));
         float out[32];
@@ -525,7 +524,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         for (int part = 0; part < kKeys / 64; ++part) {
             FragmentA(&mine)[4] = operand[part % 2];
             if (part >= 2) products_wait<1>(); // who read these registers last is done
-            round_state(mine, part * 4, scale, decay);
+            round_state<true>(mine, part * 4, scale, decay);
             products_fence();
 #pragma unroll
             for (int step = 0; step < 4; ++step)
