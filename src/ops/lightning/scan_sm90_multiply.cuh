@@ -53,17 +53,25 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         fill_powers(s, slope);
         sync_all();
         begin_state(item, s, slope);
-        if constexpr (kStatesOnly)
-            run_states(item, s, item.negligible_chunks(slope));
-        else if (item.chunks() > 0) {
-            if constexpr (kWide)
-                run_wide_chunks(item, s);
-            else
-                run_chunks(item, s);
-        }
+        if ((kStatesOnly || !kWide) && is_slow(slope))
+            run_chunks<true>(item, s, slope);
+        else
+            run_chunks<false>(item, s, slope);
         end_state(item, s);
     }
 
+    template <bool kSlow>
+    __device__ void run_chunks(const Item& item, const Sm90Scan& s, float slope) {
+        if constexpr (kStatesOnly) {
+            run_states<kSlow>(item, s, item.negligible_chunks(slope));
+        } else if (item.chunks() > 0) {
+            if constexpr (kWide)
+                run_wide_chunks(item, s);
+            else
+                run_narrow_chunks<kSlow>(item, s);
+        }
+    }
+    template <bool kSlow>
     __device__ void run_states(const Item& item, const Sm90Scan& s, int first) {
         int table_rows = -1;
         for (int r = first; r < item.chunks(); ++r) {
@@ -74,14 +82,14 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 sync_all();
             }
             await(chunk.rows);
-            walk_state(chunk_decay());
+            walk_state<kSlow>(chunk_decay());
             release(ring.stage);
             ring.next(kShared.stages);
         }
     }
 
     // Each chunk's scores are made while the tensor cores are busy with the chunk before it.
-    __device__ void run_chunks(const Item& item, const Sm90Scan& s) {
+    template <bool kSlow> __device__ void run_narrow_chunks(const Item& item, const Sm90Scan& s) {
         Chunk chunk(item, s.reverse, 0);
         fill_tables(item, s, chunk.rows);
         await(chunk.rows);
@@ -104,7 +112,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                 next = Chunk(item, s.reverse, r + 1);
                 await(next.rows);
             }
-            walk(item, s, chunk, stage, more ? ring.stage : stage, more, buffer);
+            walk<kSlow>(item, s, chunk, stage, more ? ring.stage : stage, more, buffer);
             release(stage);
             if (next.rows != chunk.rows) {
                 sync_all();
@@ -173,9 +181,11 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
     // Factors of a chunk of `rows`, by the row in memory.
     __device__ void fill_tables(const Item& item, const Sm90Scan& s, int rows) const {
         if (thread >= kChunk) return;
-        if (thread == 0)
-            *reinterpret_cast<ChunkDecay*>(block.powers() + kChunk + 2) =
-                ChunkDecay(s.slopes[item.head], rows);
+        if (thread == 0) {
+            const float slope = s.slopes[item.head];
+            block.powers()[kChunk + 1] =
+                is_slow(slope) ? expm1f(-slope * static_cast<float>(rows)) : power(slope, rows);
+        }
         const float* powers = block.powers();
         const int walked = s.reverse ? rows - 1 - thread : thread; // negative: no such row
         const bool valid = walked >= 0 && walked < rows;
@@ -183,10 +193,9 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         block.weights()[thread] =
             valid ? powers[rows - 1 - walked + s.shift] * s.product_scale : 0.0f;
     }
-    // That of the chunk for which the tables were filled.
-    __device__ ChunkDecay chunk_decay() const {
-        return *reinterpret_cast<const ChunkDecay*>(block.powers() + kChunk + 2);
-    }
+    // lambda^rows of the filled tables, or, slow, 1 less: near 1 an f32 loses the rate's digits.
+    static __device__ bool is_slow(float slope) { return slope * kChunk < 0.02f; }
+    __device__ float chunk_decay() const { return block.powers()[kChunk + 1]; }
     __device__ float2 factor_pair(const float* table, int i) const {
         return *reinterpret_cast<const float2*>(table + i + lane % 4 * 2);
     }
@@ -263,10 +272,6 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         fence_async();
         sync_all();
     }
-    // Pack `pack` (16 bytes) of a tile's row.
-    static __device__ unsigned char* swizzled(unsigned char* tile, int row, int pack) {
-        return tile + row * kSwizzleRow + ((pack ^ (row & 7)) << 4);
-    }
 
     // c^T of this warpgroup's columns: tokens are the inner dimension.
     __device__ void load_columns(FragmentA (&c)[kChunk / 16], int stage) const {
@@ -317,13 +322,14 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
                                       step > 0);
         products_commit();
     }
-    __device__ void add_chunk(const float (&part)[32], int first, const ChunkDecay& decay) {
+    template <bool kSlow>
+    __device__ void add_chunk(const float (&part)[32], int first, float decay) {
         float(&to)[32] = reinterpret_cast<float(&)[32]>(state[first / 2]);
 #pragma unroll
         for (int x = 0; x < 32; ++x)
-            to[x] = fmaf(decay.keep, to[x], fmaf(decay.change, to[x], part[x]));
+            to[x] = kSlow ? to[x] + fmaf(decay, to[x], part[x]) : fmaf(decay, to[x], part[x]);
     }
-    __device__ void walk_state(const ChunkDecay& decay) {
+    template <bool kSlow> __device__ void walk_state(float decay) {
         FragmentA c[kChunk / 16];
         load_columns(c, ring.stage);
         weigh(c);
@@ -334,7 +340,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             multiply_part(part, c, first, ring.stage);
             products_wait<0>();
             pin(part);
-            add_chunk(part, first, decay);
+            add_chunk<kSlow>(part, first, decay);
         }
     }
 
@@ -425,8 +431,6 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
             Product<T, kScoreColumns, 0, 0>::run(scores, advance(b, keys(step)),
                                                  advance(a, keys(step)), step > 0);
     }
-    // Where 16 keys of an operand begin.
-    static __device__ int keys(int step) { return step / 4 * kTileBytes + step % 4 * 32; }
 
     // o^T = factors (S^T a^T), to which the products with the scores are added.
     __device__ void weigh_out(float (&out)[32], const float (&undo)[2]) const {
@@ -448,6 +452,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
 
     // One chunk, in `stage`, whose scores lie in `buffer`; those of the next one, in `next`, into
     // the other buffer.
+    template <bool kSlow>
     __device__ void walk(const Item& item, const Sm90Scan& s, const Chunk& chunk, int stage,
                          int next, bool more, int buffer) {
         FragmentA operand[kSteps];
@@ -491,8 +496,8 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         if (more) publish_scores(scores, buffer ^ 1);
         products_wait<1>();
         pin(part);
-        const ChunkDecay decay = chunk_decay();
-        add_chunk(part, 0, decay);
+        const float decay = chunk_decay();
+        add_chunk<kSlow>(part, 0, decay);
         if constexpr (kKeys > 64) {
             products_fence();
             multiply_part(part, weighted, 64, stage);
@@ -505,7 +510,7 @@ template <class T, int kKeys, int kGroups, bool kStatesOnly> class Multiplier {
         if constexpr (kKeys > 64) {
             products_wait<0>();
             pin(part);
-            add_chunk(part, 64, decay);
+            add_chunk<kSlow>(part, 64, decay);
         }
     }
 

@@ -1,20 +1,9 @@
-// A thread's part of the state in the sm_90 scan: how it decays, is read, written and scaled.
+// A thread's part of the state in the sm_90 scan: how it is read, written and scaled.
 #pragma once
 
 #include "ops/lightning/scan_sm90_numbers.cuh"
 
 namespace tnl::cuda {
-
-// What is left of a state after a chunk, keep + change of it: near 1 a single f32 would have lost
-// the digits of a slow rate.
-struct alignas(8) ChunkDecay {
-    float keep, change;
-    __device__ ChunkDecay(float slope, int rows) {
-        const float x = -slope * static_cast<float>(rows), factor = expf(x);
-        keep = factor > 0.5f ? 1.0f : 0.0f;
-        change = factor > 0.5f ? expm1f(x) : power(slope, rows);
-    }
-};
 
 // This thread's part of a state [K, N] that begins at `state`: element x lies at row key(x) and
 // column column(x) from its first.

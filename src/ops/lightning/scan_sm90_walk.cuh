@@ -149,4 +149,11 @@ __device__ void fetch(const Sm90Arguments& p, const Block<kKeys, kGroups>& block
     }
 }
 
+// Pack `pack` (16 bytes) of a tile's row.
+__device__ inline unsigned char* swizzled(unsigned char* tile, int row, int pack) {
+    return tile + row * kSwizzleRow + ((pack ^ (row & 7)) << 4);
+}
+// Where 16 keys of an operand begin.
+__device__ inline int keys(int step) { return step / 4 * kTileBytes + step % 4 * 32; }
+
 } // namespace tnl::cuda
