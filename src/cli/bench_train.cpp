@@ -13,7 +13,7 @@ struct TrainOptions {
     TraineeOptions trainee;
     std::string save_model;
     int64_t steps = 10, warmup = 2;
-    bool recompute = false;
+    bool recompute = false, fp8 = false;
 };
 
 // The kernels' shares of `seconds`, longest first, and what is left over.
@@ -48,6 +48,8 @@ double share_of(const std::vector<Json>& rows, std::string_view prefix) {
 
 int run_train(TrainOptions o) {
     if (o.recompute) o.trainee.recompute = Recompute::block;
+    if (o.fp8) o.trainee.products = Products::fp8;
+    if (o.fp8 && o.trainee.dtype != "bf16") throw UsageError("--fp8 wants --dtype bf16");
     const auto device = o.common.make();
     Trainee trainee(*device, o.trainee);
     if (!o.save_model.empty()) {
@@ -79,6 +81,7 @@ int run_train(TrainOptions o) {
     report.facts["model"] = o.trainee.preset;
     report.facts["parameters"] = trainee.model().params().parameter_count();
     report.facts["dtype"] = o.trainee.dtype;
+    report.facts["products"] = o.fp8 ? "fp8" : o.trainee.dtype;
     report.facts["batch"] = o.trainee.batch;
     report.facts["length"] = o.trainee.length;
     report.facts["recompute"] = o.recompute;
@@ -118,6 +121,7 @@ void add_bench_train(CLI::App& bench) {
         ->check(CLI::NonNegativeNumber);
     command->add_flag("--recompute", o->recompute,
                       "Run each block's forward again in the backward");
+    command->add_flag("--fp8", o->fp8, "Multiply the layers' matrices in 8 bits");
     command->add_option("--save-model", o->save_model,
                         "Write the initial weights as this directory (for the PyTorch peer)");
     on_run(command, [o] { return run_train(*o); });

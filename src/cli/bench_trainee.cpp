@@ -28,7 +28,7 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
              : device.kind() == DeviceKind::cpu ? 1024
                                                 : 4096),
       sizes_(measure_training(model_, timed_, dtype_, o.batch * o.length, o.batch, o.recompute,
-                              chunk_)),
+                              chunk_, false, o.products)),
       activations_("activations", device, sizes_.activations.peak()),
       scratch_("scratch", device, sizes_.scratch.peak()),
       state_memory_("states", device, o.carry ? 2 * state_bytes(model_, o.batch) : 0) {
@@ -47,7 +47,7 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
 
 double Trainee::step(bool timed) {
     const Kernels& kernels = timed ? timed_ : kernels_for(device_);
-    Run run{device_.stream(), kernels, scratch_, dtype_, slopes_};
+    Run run{device_.stream(), kernels, scratch_, dtype_, slopes_, o_.products};
     const auto rows = static_cast<float>(o_.batch * o_.length);
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
     Passing states;

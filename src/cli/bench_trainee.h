@@ -11,6 +11,7 @@ struct TraineeOptions {
     int64_t batch = 8, length = 512; // sequences, tokens of each
     int64_t head_chunk = 0;          // rows of logits; 0: 1024, on a GPU 4096
     Recompute recompute = Recompute::none;
+    Products products = Products::dtype;
     bool carry = false; // a batch is a piece of longer sequences: the state passes on
 };
 

@@ -16,8 +16,27 @@ Weight add_weight(ParamTable& table, const std::string& name, std::vector<int64_
     return {table[index].offset, rows, cols};
 }
 
+namespace {
+
+// x [M,N] in 8 bits and the transpose, each where wanted.
+struct Narrowed {
+    Fp8Matrix rows, columns;
+};
+Narrowed narrowed(Run& run, const Tensor& x, Fp8Format format, bool rows, bool columns) {
+    const int64_t M = x.shape[0], N = x.shape[1];
+    const Tensor scale = run.scratch.tensor(DType::f32, {1}, "fp8.scale");
+    Narrowed out{{{}, scale, format}, {{}, scale, format}};
+    if (rows) out.rows.codes = run.scratch.tensor(DType::u8, {M, N}, "fp8.rows");
+    if (columns) out.columns.codes = run.scratch.tensor(DType::u8, {N, M}, "fp8.columns");
+    run.kernels.fp8_quantize(run.stream, out.rows, out.columns.codes, x);
+    return out;
+}
+
+} // namespace
+
 Linear::Linear(ParamTable& table, const std::vector<std::string>& names, int64_t in, int64_t out,
-               bool bias) {
+               bool bias, Width width)
+    : width_(width) {
     const auto parts = static_cast<int64_t>(names.size());
     TNL_CHECK(parts >= 1 && out % parts == 0, "{} outputs in {} equal parts", out, parts);
     for (size_t i = 0; i < names.size(); ++i) {
@@ -32,19 +51,45 @@ Linear::Linear(ParamTable& table, const std::vector<std::string>& names, int64_t
     }
 }
 
+Linear::Gradient Linear::gradient(Run& run, Tensor dy) const {
+    if (!narrow(run)) return {dy, {}, {}};
+    const Narrowed both = narrowed(run, dy, Fp8Format::e5m2, true, true);
+    return {dy, both.rows, both.columns};
+}
+
 void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate) const {
-    run.kernels.gemm(run.stream, y, x, weight_.in(weights), false, true, 1, accumulate ? 1 : 0);
+    const float beta = accumulate ? 1 : 0;
+    const Tensor w = weight_.in(weights);
+    if (narrow(run)) {
+        const auto scope = run.scratch.scope();
+        run.kernels.fp8_gemm(run.stream, y, narrowed(run, x, Fp8Format::e4m3, true, false).rows,
+                             narrowed(run, w, Fp8Format::e4m3, true, false).rows, beta, true);
+    } else {
+        run.kernels.gemm(run.stream, y, x, w, false, true, 1, beta);
+    }
     if (bias_) run.kernels.bias_forward(run.stream, y, bias_.in(weights));
 }
 
-void Linear::backward_input(Run& run, const Tensor& weights, Tensor dx, Tensor dy,
+void Linear::backward_input(Run& run, const Tensor& weights, Tensor dx, const Gradient& dy,
                             bool accumulate) const {
-    run.kernels.gemm(run.stream, dx, dy, weight_.in(weights), false, false, 1, accumulate ? 1 : 0);
+    const float beta = accumulate ? 1 : 0;
+    const Tensor w = weight_.in(weights);
+    if (!narrow(run)) return run.kernels.gemm(run.stream, dx, dy.dy, w, false, false, 1, beta);
+    const auto scope = run.scratch.scope();
+    run.kernels.fp8_gemm(run.stream, dx, dy.rows,
+                         narrowed(run, w, Fp8Format::e4m3, false, true).columns, beta, false);
 }
 
-void Linear::backward_weights(Run& run, const Tensor& grads, Tensor dy, Tensor x) const {
-    run.kernels.gemm(run.stream, weight_.in(grads), dy, x, true, false, 1, 1);
-    if (bias_) run.kernels.bias_backward(run.stream, bias_.in(grads), dy);
+void Linear::backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x) const {
+    const Tensor dw = weight_.in(grads);
+    if (narrow(run)) {
+        const auto scope = run.scratch.scope();
+        run.kernels.fp8_gemm(run.stream, dw, dy.columns,
+                             narrowed(run, x, Fp8Format::e4m3, false, true).columns, 1, false);
+    } else {
+        run.kernels.gemm(run.stream, dw, dy.dy, x, true, false, 1, 1);
+    }
+    if (bias_) run.kernels.bias_backward(run.stream, bias_.in(grads), dy.dy);
 }
 
 Norm::Norm(ParamTable& table, const std::string& name, int64_t width, const ModelConfig& config)

@@ -21,26 +21,43 @@ Weight add_weight(ParamTable& table, const std::string& name, std::vector<int64_
 
 // y = x W^T (+ b):  x [N,in]  W [out,in]  b [out]  y [N,out]. Several outputs of one input may be
 // fused: their matrices are adjacent in the flat buffer and act as one.
+//
+// With Products::fp8 all three products have operands of 8 bits, made from those in the run's dtype
+// right before: a product of 8 bits sums over both operands' last dimension, so that the backward
+// wants W, dy and x transposed. Weights and x are e4m3, dy is e5m2.
 class Linear {
   public:
+    enum class Width { any, dtype }; // of products: as the run says, or always in its dtype
     Linear() = default;
     // names: "….l1", "….l2": parameters "….l1.weight" [out/k,in] and, with bias, "….l1.bias".
     Linear(ParamTable& table, const std::vector<std::string>& names, int64_t in, int64_t out,
-           bool bias);
+           bool bias, Width width = Width::any);
+
+    // The gradient of y as both products of the backward read it. With 8 bits it is scratch of the
+    // caller's scope.
+    struct Gradient {
+        Tensor dy;
+        Fp8Matrix rows, columns; // [N,out] and [out,N], or absent
+    };
+    Gradient gradient(Run& run, Tensor dy) const;
     // added to y when accumulate
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x,
                  bool accumulate = false) const;
     // dx = dy W, added to dx when accumulate
-    void backward_input(Run& run, const Tensor& weights, Tensor dx, Tensor dy,
+    void backward_input(Run& run, const Tensor& weights, Tensor dx, const Gradient& dy,
                         bool accumulate = false) const;
     // dW += dy^T x; db += sum dy
-    void backward_weights(Run& run, const Tensor& grads, Tensor dy, Tensor x) const;
+    void backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x) const;
     int64_t in() const { return weight_.cols; }
     int64_t out() const { return weight_.rows; }
     explicit operator bool() const { return static_cast<bool>(weight_); }
 
   private:
+    bool narrow(const Run& run) const {
+        return run.products == Products::fp8 && width_ == Width::any;
+    }
     Weight weight_, bias_;
+    Width width_ = Width::any;
 };
 
 // The norm of the config over the last dimension (2307.14995 sec. 3, SimpleRMSNorm by default).

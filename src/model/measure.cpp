@@ -44,14 +44,18 @@ OwnedTensor upload_slopes(const ModelConfig& config, Device& device, DType acc) 
 
 ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
                             int64_t sequences, Recompute recompute, int64_t head_chunk,
-                            bool value_mask) {
+                            bool value_mask, Products products) {
     ArenaSizes sizes{Arena::measuring("activations"), Arena::measuring("scratch")};
     const Kernels none = dry_kernels(kernels);
     Stream stream;
     const ModelConfig& c = model.config();
     const DType acc = dtype == DType::f64 ? DType::f64 : DType::f32;
-    Run run{stream, none, sizes.scratch, dtype,
-            dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
+    Run run{stream,
+            none,
+            sizes.scratch,
+            dtype,
+            dry(acc, {c.decoder_layers, c.decoder_attention_heads}),
+            products};
     DryBatch dry_batch(rows, sequences, value_mask);
     const int64_t n = model.params().flat_size();
     model.loss_and_gradients(run, dry(dtype, {n}), dry(acc, {n}), dry(acc, {rows}), dry_batch.batch,

@@ -34,8 +34,10 @@ Mixer::Mixer(ParamTable& table, const std::string& name, const ModelConfig& conf
     proj_ = Linear(table, {name + (full_gate ? ".qkvu_proj" : ".qkv_proj")}, C,
                    (full_gate ? 4 : 3) * hidden_, config.bias);
     if (low_rank_) {
-        gate_in_ = Linear(table, {name + ".output_gate.0"}, C, config.gate_dim, config.bias);
-        gate_out_ = Linear(table, {name + ".output_gate.1"}, config.gate_dim, hidden_, config.bias);
+        gate_in_ = Linear(table, {name + ".output_gate.0"}, C, config.gate_dim, config.bias,
+                          Linear::Width::dtype);
+        gate_out_ = Linear(table, {name + ".output_gate.1"}, config.gate_dim, hidden_, config.bias,
+                           Linear::Width::dtype);
     }
     if (config.uses_lrpe(layer)) {
         theta_ = add_weight(table, name + ".lrpe.theta", {heads_, 1, head_dim_}, Init::lrpe_theta);
@@ -157,7 +159,8 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         const auto inner = run.scratch.scope();
         const Tensor dgated = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.dgated");
         const Tensor gated = dgated;
-        out_.backward_input(run, weights, dgated, dy);
+        const Linear::Gradient dsum = out_.gradient(run, dy);
+        out_.backward_input(run, weights, dgated, dsum);
         if (has_gate_) {
             const Tensor du = low_rank_ ? dgate : part(dproj, 3);
             norm_.gated_backward(run, weights, grads, dout, du, dgated, s.o, gate(s), s.o_stats,
@@ -166,7 +169,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
             norm_.backward_of_input(run, weights, grads, dout, dgated, s.o, s.o_stats);
             norm_.forward(run, weights, gated, {}, s.o);
         }
-        out_.backward_weights(run, grads, dy, gated);
+        out_.backward_weights(run, grads, dsum, gated);
     }
     {
         const auto inner = run.scratch.scope();
@@ -194,12 +197,15 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         run.kernels.lightning_backward(run.stream, call);
         qkv_backward(run, weights, grads, dproj, dq, dk, qkv, s, batch);
     }
-    proj_.backward_weights(run, grads, dproj, x);
-    proj_.backward_input(run, weights, dx, dproj);
+    const Linear::Gradient dqkvu = proj_.gradient(run, dproj);
+    proj_.backward_weights(run, grads, dqkvu, x);
+    proj_.backward_input(run, weights, dx, dqkvu);
     if (low_rank_) {
-        const Tensor drank = run.scratch.like(s.rank, "mixer.dgate_rank");
-        gate_out_.backward_weights(run, grads, dgate, s.rank);
-        gate_out_.backward_input(run, weights, drank, dgate);
+        const Tensor rank = run.scratch.like(s.rank, "mixer.dgate_rank");
+        const Linear::Gradient du = gate_out_.gradient(run, dgate);
+        gate_out_.backward_weights(run, grads, du, s.rank);
+        gate_out_.backward_input(run, weights, rank, du);
+        const Linear::Gradient drank = gate_in_.gradient(run, rank);
         gate_in_.backward_weights(run, grads, drank, x);
         gate_in_.backward_input(run, weights, dx, drank, true);
     }

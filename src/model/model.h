@@ -80,7 +80,7 @@ struct ArenaSizes {
 };
 ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
                             int64_t sequences, Recompute recompute, int64_t head_chunk,
-                            bool value_mask = false);
+                            bool value_mask = false, Products products = Products::dtype);
 // Model::loss, with states carried or not.
 ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
                         int64_t sequences, int64_t head_chunk, bool value_mask = false,

@@ -8,12 +8,16 @@
 
 namespace tnl {
 
+// What the layers' large products are multiplied in: Run::dtype, or 8 bits (ops/fp8/fp8.h).
+enum class Products { dtype, fp8 };
+
 struct Run {
     Stream& stream;
     const Kernels& kernels;
     Arena& scratch; // taken and returned within one call
     DType dtype;    // compute dtype: activations and weights
     Tensor slopes;  // [L,H] acc on the device: upload_slopes(config, device, acc), model.h
+    Products products = Products::dtype;
     DType acc() const { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 };
 

@@ -34,13 +34,19 @@ void Sglu::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor
     const auto v = [&](const Tensor& uv) { return uv.slice(1, width_, 2 * width_); };
     const Tensor dh = run.scratch.tensor(run.dtype, {rows, width_}, "sglu.dh");
     const Tensor duv = run.scratch.tensor(run.dtype, {rows, 2 * width_}, "sglu.duv");
-    out_.backward_input(run, weights, dh, dy);
-    // h = act(u) * v is made again where dh lay.
-    const Tensor h = dh;
-    run.kernels.gate_backward(run.stream, v(duv), u(duv), h, dh, v(saved.uv), u(saved.uv), act_);
-    out_.backward_weights(run, grads, dy, h);
-    in_.backward_weights(run, grads, duv, x);
-    in_.backward_input(run, weights, dx, duv);
+    {
+        const auto inner = run.scratch.scope();
+        const Linear::Gradient dsum = out_.gradient(run, dy);
+        out_.backward_input(run, weights, dh, dsum);
+        // h = act(u) * v is made again where dh lay.
+        const Tensor h = dh;
+        run.kernels.gate_backward(run.stream, v(duv), u(duv), h, dh, v(saved.uv), u(saved.uv),
+                                  act_);
+        out_.backward_weights(run, grads, dsum, h);
+    }
+    const Linear::Gradient d = in_.gradient(run, duv);
+    in_.backward_weights(run, grads, d, x);
+    in_.backward_input(run, weights, dx, d);
 }
 
 } // namespace tnl

@@ -8,6 +8,8 @@ Kernels dry_kernels(const Kernels& real) {
         .gemm = [](Stream&, Tensor, Tensor, Tensor, bool, bool, float, float) {},
         .bias_forward = [](Stream&, Tensor, Tensor) {},
         .bias_backward = [](Stream&, Tensor, Tensor) {},
+        .fp8_quantize = [](Stream&, Fp8Matrix, Tensor, Tensor) {},
+        .fp8_gemm = [](Stream&, Tensor, Fp8Matrix, Fp8Matrix, float, bool) {},
         .embed_forward = [](Stream&, Tensor, Tensor, Tensor, float) {},
         .embed_backward = [](Stream&, Tensor, Tensor, Tensor, float) {},
         .norm_forward = [](Stream&, Tensor, Tensor, Tensor, NormKind, NormWeights, float) {},

@@ -7,6 +7,8 @@ namespace tnl::cuda {
 
 void gemm(Stream&, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b, float alpha,
           float beta);
+void fp8_quantize(Stream&, Fp8Matrix y, Tensor transposed, Tensor x);
+void fp8_gemm(Stream&, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fast);
 void bias_forward(Stream&, Tensor y, Tensor bias);
 void bias_backward(Stream&, Tensor dbias, Tensor dy);
 

@@ -10,6 +10,7 @@
 // stream, outputs, inputs, scalars. All throw tnl::Error on a shape or dtype that does not fit.
 #pragma once
 
+#include "ops/fp8/fp8.h"
 #include "ops/lightning/lightning.h"
 #include "tensor/device.h"
 
@@ -57,6 +58,14 @@ struct Kernels {
     void (*bias_forward)(Stream&, Tensor y, Tensor bias);
     // dbias[C] (acc) += column sums of dy[N,C]
     void (*bias_backward)(Stream&, Tensor dbias, Tensor dy);
+
+    // ---- products of 8 bits: ops/fp8/fp8.h ----
+    // y[M,N] = x[M,N], bf16, in y.format; transposed [N,M] u8: the same numbers the other way
+    // round, with y.scale. One of y.codes and transposed may be absent. Both are contiguous.
+    void (*fp8_quantize)(Stream&, Fp8Matrix y, Tensor transposed, Tensor x);
+    // c[M,N] = a[M,K] b[N,K]^T + beta c. c: bf16 or f32; N and K: multiples of 16; a, b: contiguous
+    // and not both e5m2; beta as above. fast: a GPU may keep fewer digits of sums than f32 has.
+    void (*fp8_gemm)(Stream&, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fast);
 
     // ---- embedding ----
     // y[N,C] = scale * table[ids[N]]; ids i32, each in [0, V) (the caller checks)

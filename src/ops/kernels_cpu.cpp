@@ -2,6 +2,7 @@
 #include "ops/adam/adam.h"
 #include "ops/embed/embed.h"
 #include "ops/flat/flat.h"
+#include "ops/fp8/fp8_cpu.h"
 #include "ops/gemm/gemm.h"
 #include "ops/lightning/lightning_cpu.h"
 #include "ops/loss/loss.h"
@@ -16,6 +17,8 @@ const Kernels& cpu_kernels() {
         .gemm = fast::gemm,
         .bias_forward = fast::bias_forward,
         .bias_backward = fast::bias_backward,
+        .fp8_quantize = oracle::fp8_quantize,
+        .fp8_gemm = fast::fp8_gemm,
         .embed_forward = fast::embed_forward,
         .embed_backward = fast::embed_backward,
         .norm_forward = fast::norm_forward,

@@ -8,6 +8,8 @@ const Kernels* cuda_kernels() {
         .gemm = cuda::gemm,
         .bias_forward = cuda::bias_forward,
         .bias_backward = cuda::bias_backward,
+        .fp8_quantize = cuda::fp8_quantize,
+        .fp8_gemm = cuda::fp8_gemm,
         .embed_forward = cuda::embed_forward,
         .embed_backward = cuda::embed_backward,
         .norm_forward = cuda::norm_forward,

@@ -2,6 +2,7 @@
 #include "ops/adam/adam.h"
 #include "ops/embed/embed.h"
 #include "ops/flat/flat.h"
+#include "ops/fp8/fp8_cpu.h"
 #include "ops/gemm/gemm.h"
 #include "ops/lightning/lightning_cpu.h"
 #include "ops/loss/loss.h"
@@ -16,6 +17,8 @@ const Kernels& cpu_oracle_kernels() {
         .gemm = oracle::gemm,
         .bias_forward = oracle::bias_forward,
         .bias_backward = oracle::bias_backward,
+        .fp8_quantize = oracle::fp8_quantize,
+        .fp8_gemm = oracle::fp8_gemm,
         .embed_forward = oracle::embed_forward,
         .embed_backward = oracle::embed_backward,
         .norm_forward = oracle::norm_forward,

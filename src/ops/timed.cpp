@@ -48,6 +48,7 @@ template <class T> double bytes_of(const T&) { return 0; }
 double bytes_of(const Tensor& x) {
     return x.rank == 0 ? 0 : static_cast<double>(x.size() * size_of(x.dtype));
 }
+double bytes_of(const Fp8Matrix& x) { return bytes_of(x.codes); }
 double bytes_of(const LightningForward& c) {
     double sum = 0;
     for (const Tensor* x : {&c.q, &c.k, &c.v, &c.o, &c.state_in, &c.state_out}) sum += bytes_of(*x);
@@ -116,13 +117,19 @@ template <auto Member> void wrap(Kernels& table, const char* name) {
     table.*Member = Wrapper<Member>::call;
 }
 
-size_t gemm_cell = 0;
+size_t gemm_cell = 0, fp8_gemm_cell = 0;
 void timed_gemm(Stream& stream, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b,
                 float alpha, float beta) {
     const Timer timer(gemm_cell);
     const int64_t k = a.shape[transpose_a ? 0 : 1];
     state().cells[gemm_cell].flops += 2.0 * static_cast<double>(c.size()) * static_cast<double>(k);
     state().real->gemm(stream, c, a, b, transpose_a, transpose_b, alpha, beta);
+}
+void timed_fp8_gemm(Stream& stream, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fast) {
+    const Timer timer(fp8_gemm_cell);
+    state().cells[fp8_gemm_cell].flops +=
+        2.0 * static_cast<double>(c.size()) * static_cast<double>(a.codes.shape[1]);
+    state().real->fp8_gemm(stream, c, a, b, beta, fast);
 }
 
 } // namespace
@@ -136,7 +143,11 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     gemm_cell = s.used++;
     s.cells[gemm_cell] = {"gemm"};
     table.gemm = timed_gemm;
+    fp8_gemm_cell = s.used++;
+    s.cells[fp8_gemm_cell] = {"gemm, fp8"};
+    table.fp8_gemm = timed_fp8_gemm;
 #define TNL_WRAP(member) wrap<&Kernels::member>(table, #member)
+    TNL_WRAP(fp8_quantize);
     TNL_WRAP(bias_forward);
     TNL_WRAP(bias_backward);
     TNL_WRAP(embed_forward);

@@ -22,6 +22,10 @@ std::string_view name_of(Recomputation recomputation) {
     return "?";
 }
 
+std::vector<std::pair<std::string_view, Products>> enum_names(Products) {
+    return {{"dtype", Products::dtype}, {"fp8", Products::fp8}};
+}
+
 std::vector<std::pair<std::string_view, Through>> enum_names(Through) {
     return {{"truncated", Through::truncated}, {"exact", Through::exact}};
 }
@@ -65,6 +69,20 @@ void check_loop(const LoopConfig& t) {
     want(t.head_chunk >= 0, "train.head_chunk", t.head_chunk, "0 (chosen) or a number of rows");
     want(t.threads >= 0, "train.threads", t.threads, "0 (one per core) or a number of threads");
     want(t.dtype == "f32" || t.dtype == "bf16", "train.dtype", t.dtype, "f32 or bf16");
+}
+
+// All dimensions of a product of 8 bits are multiples of 16.
+void check_products(const TrainConfig& config) {
+    if (config.train.products != Products::fp8) return;
+    const ModelConfig& m = config.model;
+    want(config.train.dtype == "bf16", "train.dtype", config.train.dtype,
+         "bf16 where train.products is fp8");
+    want(config.micro_tokens() % 16 == 0, "train.rows * train.length", config.micro_tokens(),
+         "a multiple of 16 where train.products is fp8");
+    for (const auto& [field, width] :
+         {std::pair("model.decoder_embed_dim", m.decoder_embed_dim),
+          std::pair("model.hidden_dim", m.hidden_dim), std::pair("model.glu_dim", m.glu_width())})
+        want(width % 16 == 0, field, width, "a multiple of 16 where train.products is fp8");
 }
 
 bool is_model_path(const std::string& preset) {
@@ -122,6 +140,7 @@ void TrainConfig::validate() {
         want(model.position_embeddings == 0, "train.pieces", train.pieces,
              "1 with learned position embeddings");
     }
+    check_products(*this);
     check_optimizer(optimizer);
     want(schedule.min_ratio >= 0 && schedule.min_ratio <= 1, "schedule.min_ratio",
          schedule.min_ratio, "a share between 0 and 1");

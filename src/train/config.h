@@ -23,6 +23,7 @@ enum class Recomputation { fit, none, block };
 
 std::vector<std::pair<std::string_view, Recomputation>> enum_names(Recomputation);
 std::string_view name_of(Recomputation recomputation);
+std::vector<std::pair<std::string_view, Products>> enum_names(Products);
 std::vector<std::pair<std::string_view, Through>> enum_names(Through);
 std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw);
 
@@ -71,6 +72,7 @@ struct LoopConfig {
     double minutes = 0;
     int64_t rows = 8, length = 512, accumulate = 1, batch_tokens = 0;
     std::string dtype = "f32";
+    Products products = Products::dtype;
     int64_t pieces = 1;
     Through through = Through::truncated;
     Recomputation recompute = Recomputation::fit;
@@ -98,6 +100,9 @@ struct LoopConfig {
               "one whole sequence, for a second forward pass; wants accumulate to be whole "
               "sequences");
         visit("dtype", dtype, "f32, or bf16 with f32 master weights");
+        visit("products", products,
+              "matrix products of the layers: dtype, or fp8: 8 bits, for GPUs that have them (Ada, "
+              "Hopper); wants dtype=bf16. Held-out losses are in dtype");
         visit(
             "recompute", recompute,
             "none: keep activations; block: keep each block's input, run it again backward; auto: "

@@ -55,6 +55,14 @@ TEST(TrainConfig, ErrorsNameFieldValueAndWhatIsRight) {
     EXPECT_THAT(error({"train.tokens=1000"}), HasSubstr("wanted steps or tokens, or minutes"));
     EXPECT_THAT(error({"train.batch_tokens=5000"}), HasSubstr("8 * 512 = 4096"));
     EXPECT_THAT(error({"train.dtype=f16"}), HasSubstr("f32 or bf16"));
+    EXPECT_THAT(error({"train.products=fp4"}), HasSubstr("fp8"));
+    EXPECT_THAT(error({"train.products=fp8"}), HasSubstr("train.dtype = f32: wanted bf16"));
+    const auto fp8 = [&](const std::string& key) {
+        return error({"train.products=fp8", "train.dtype=bf16", key});
+    };
+    EXPECT_THAT(fp8("train.length=512"), HasSubstr("no error"));
+    EXPECT_THAT(fp8("train.length=511"), HasSubstr("4088: wanted a multiple of 16"));
+    EXPECT_THAT(fp8("model.glu_dim=360"), HasSubstr("model.glu_dim = 360: wanted a multiple"));
     EXPECT_THAT(error({"schedule.kind=cosin"}), HasSubstr("cosine"));
     EXPECT_THAT(error({"model.position_embeddings=100"}), HasSubstr("train.length = 512"));
     EXPECT_THAT(error({"guard.ratio=0.5"}), HasSubstr("guard.ratio = 0.5"));

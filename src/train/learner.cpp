@@ -22,7 +22,8 @@ void measure_arenas(MemoryPlan& plan, const TrainConfig& config, const Model& mo
     const int64_t rows = config.micro_tokens();
     const int64_t chunk = head_rows(config, model, device);
     const ArenaSizes training =
-        measure_training(model, kernels, config.dtype(), rows, rows, plan.recompute, chunk);
+        measure_training(model, kernels, config.dtype(), rows, rows, plan.recompute, chunk, false,
+                         config.train.products);
     const ArenaSizes held_out =
         measure_loss(model, kernels, config.dtype(), rows, rows, chunk, false, false);
     plan.activations = std::max(training.activations.peak(), held_out.activations.peak());
@@ -83,10 +84,10 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
 
 Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
     : model_(model), device_(device), kernels_(kernels_for(device)), dtype_(config.dtype()),
-      head_chunk_(head_rows(config, model, device)), pieces_per_sequence_(config.train.pieces),
-      through_(config.train.through), rows_(config.micro_tokens()),
-      memory_(checked(config, model, device)), recompute_(memory_.recompute),
-      weights_(device, dtype_, {model.params().flat_size()}),
+      products_(config.train.products), head_chunk_(head_rows(config, model, device)),
+      pieces_per_sequence_(config.train.pieces), through_(config.train.through),
+      rows_(config.micro_tokens()), memory_(checked(config, model, device)),
+      recompute_(memory_.recompute), weights_(device, dtype_, {model.params().flat_size()}),
       gradients_(device, DType::f32, {model.params().flat_size()}),
       optimizer_(config.optimizer, model.params(), device, weights_),
       ids_(device, DType::i32, {rows_}), positions_(device, DType::i32, {rows_}),
@@ -123,7 +124,7 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
     int64_t counted = 0;
     for (const TokenRows& host : micro_batches) counted += host.counted;
     TNL_CHECK(counted > 0, "a step has no target to learn");
-    Run run{device_.stream(), kernels_, scratch_, dtype_, slopes_};
+    Run run{device_.stream(), kernels_, scratch_, dtype_, slopes_, products_};
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
     const auto scale = static_cast<float>(1.0 / static_cast<double>(counted));
     if (through_ == Through::exact && pieces_per_sequence_ > 1)

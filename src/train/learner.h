@@ -62,6 +62,7 @@ class Learner {
     Device& device_;
     const Kernels& kernels_;
     DType dtype_;
+    Products products_;
     int64_t head_chunk_, pieces_per_sequence_;
     Through through_;
     int64_t rows_;

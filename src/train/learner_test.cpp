@@ -20,8 +20,11 @@ class LearnerTest : public ::testing::Test {
         std::vector<float> gradient;
     };
     Result gradient(int64_t rows, DType dtype = DType::f32,
-                    Recomputation recompute = Recomputation::none) const {
+                    Recomputation recompute = Recomputation::none, bool wide = false,
+                    Products products = Products::dtype) const {
         TrainConfig config = testing::small_config(directory / "run");
+        if (wide) testing::use_fp8(config);
+        config.train.products = products;
         config.train.rows = rows;
         config.train.accumulate = 12 / rows;
         config.train.dtype = std::string(name_of(dtype));
@@ -120,6 +123,16 @@ TEST_F(LearnerTest, RecomputingGivesTheSameBits) {
         EXPECT_EQ(kept.gradient, again.gradient) << name_of(dtype);
         EXPECT_EQ(kept.step.loss, again.step.loss);
     }
+}
+
+TEST_F(LearnerTest, EightBitsAreNearBf16AndRepeat) {
+    const Result plain = gradient(4, DType::bf16, Recomputation::none, true);
+    const Result fp8 = gradient(4, DType::bf16, Recomputation::none, true, Products::fp8);
+    const Result again = gradient(4, DType::bf16, Recomputation::block, true, Products::fp8);
+    EXPECT_EQ(fp8.gradient, again.gradient);
+    EXPECT_NEAR(fp8.step.loss, plain.step.loss, 0.01);
+    EXPECT_LT(distance(fp8.gradient, plain.gradient), 0.2);
+    EXPECT_GT(distance(fp8.gradient, plain.gradient), 0.02); // it is 8 bits
 }
 
 TEST_F(LearnerTest, Bf16IsNearF32) {

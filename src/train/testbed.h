@@ -104,6 +104,14 @@ inline TrainConfig small_config(const std::filesystem::path& run) {
     return c;
 }
 
+// Products of 8 bits, and the widths that they want.
+inline void use_fp8(TrainConfig& c) {
+    c.train.dtype = "bf16";
+    c.train.products = Products::fp8;
+    c.model.decoder_embed_dim = c.model.hidden_dim = 48;
+    c.model.glu_dim = 64;
+}
+
 // A run in one process, from its config and shards to the last step.
 struct RunBed {
     RunBed(TrainConfig c, const std::filesystem::path& train_shard,

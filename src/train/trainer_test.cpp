@@ -111,6 +111,25 @@ TEST_F(TrainerTest, LossGoesDownAndIsRecorded) {
     EXPECT_EQ(trainer.state().tokens, 150 * 8 * 16);
 }
 
+TEST_F(TrainerTest, ProductsOfEightBitsLearnAsWell) {
+    double losses[2];
+    for (const bool fp8 : {false, true}) {
+        TrainConfig c = config(fp8 ? "fp8" : "bf16");
+        testing::use_fp8(c);
+        if (!fp8) c.train.products = Products::dtype;
+        c.train.steps = 150;
+        c.train.rows = 8;
+        c.schedule.warmup = 5;
+        const auto b = bed(c);
+        Trainer trainer(b->parts());
+        b->start(trainer);
+        EXPECT_EQ(trainer.run(), Outcome::finished);
+        losses[fp8] = trainer.last_eval()->loss;
+    }
+    EXPECT_LT(losses[0], 1.6);
+    EXPECT_NEAR(losses[1], losses[0], 0.03);
+}
+
 struct Variant {
     const char* name;
     std::function<void(TrainConfig&)> set;
@@ -145,6 +164,7 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Variant{"plain", [](TrainConfig&) {}},
                       Variant{"accumulating", [](TrainConfig& c) { c.train.accumulate = 3; }},
                       Variant{"bf16", [](TrainConfig& c) { c.train.dtype = "bf16"; }},
+                      Variant{"fp8", testing::use_fp8},
                       Variant{"recomputing",
                               [](TrainConfig& c) { c.train.recompute = Recomputation::block; }},
                       Variant{"epochs", [](TrainConfig& c) { c.train.rows = 50; }},
