@@ -139,8 +139,8 @@ TEST(CudaFp8, Products) {
                         EXPECT_TRUE(identical(got, multiply()));
                         cpu_kernels().fp8_gemm(cpu().stream(), c, x.rows, y.rows, beta, false);
                         const double error = difference(got, c).relative();
-                        // A fast product on Hopper sums in 14 bits.
-                        EXPECT_LT(error, to == DType::bf16 ? 0x1p-7 : fast ? 2e-3 : 2e-4);
+                        // Hopper sums in 14 bits; products that are not fast leave such sums soon.
+                        EXPECT_LT(error, to == DType::bf16 || fast ? 0x1p-7 : 0x1p-10);
                         if (to == DType::f32) worst[fast] = std::max(worst[fast], error);
                     }
     fmt::print("largest errors of f32 sums: {:.2e}, fast {:.2e}\n", worst[0], worst[1]);
