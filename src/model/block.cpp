@@ -8,14 +8,14 @@ Block::Block(ParamTable& table, const std::string& name, const ModelConfig& conf
       channel_norm_(table, name + ".channel_norm", config.decoder_embed_dim, config),
       sglu_(table, name + ".channel_mixer", config), width_(config.decoder_embed_dim) {}
 
-Block::Saved Block::save(Arena& arena, DType dtype, DType acc, int64_t rows) const {
+Block::Saved Block::save(Arena& arena, const Run& run, int64_t rows) const {
     Saved s;
     for (Norm::Kept* kept : {&s.token, &s.channel}) {
-        kept->rows = arena.tensor(dtype, {rows, width_}, "block.norm");
-        kept->stats = arena.tensor(acc, {rows, 2}, "block.stats");
+        kept->rows = arena.tensor(run.dtype, {rows, width_}, "block.norm");
+        kept->stats = arena.tensor(run.acc(), {rows, 2}, "block.stats");
     }
-    s.mixer = mixer_.save(arena, dtype, acc, rows);
-    s.sglu = sglu_.save(arena, dtype, rows);
+    s.mixer = mixer_.save(arena, run, rows);
+    s.sglu = sglu_.save(arena, run, rows);
     return s;
 }
 

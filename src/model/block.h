@@ -15,7 +15,7 @@ class Block {
         Sglu::Saved sglu;
     };
     Block(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
-    Saved save(Arena& arena, DType dtype, DType acc, int64_t rows) const;
+    Saved save(Arena& arena, const Run& run, int64_t rows) const;
 
     // x [N,C]: the residual stream. saved (optional) keeps what backward needs.
     void forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,

@@ -57,13 +57,27 @@ Linear::Gradient Linear::gradient(Run& run, Tensor dy) const {
     return {dy, both.rows, both.columns};
 }
 
-void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate) const {
+Fp8Matrix Linear::keep(Arena& arena, const Run& run, int64_t rows) const {
+    if (!narrow(run)) return {};
+    return {arena.tensor(DType::u8, {in(), rows}, "fp8.kept"),
+            arena.tensor(DType::f32, {1}, "fp8.kept_scale"), Fp8Format::e4m3};
+}
+
+void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate,
+                     const Fp8Matrix& kept) const {
     const float beta = accumulate ? 1 : 0;
     const Tensor w = weight_.in(weights);
     if (narrow(run)) {
         const auto scope = run.scratch.scope();
-        run.kernels.fp8_gemm(run.stream, y, narrowed(run, x, Fp8Format::e4m3, true, false).rows,
-                             narrowed(run, w, Fp8Format::e4m3, true, false).rows, beta, true);
+        Narrowed x8, w8 = narrowed(run, w, Fp8Format::e4m3, true, false);
+        if (kept.codes.rank) {
+            x8.rows = {run.scratch.tensor(DType::u8, {x.shape[0], in()}, "fp8.rows"), kept.scale,
+                       kept.format};
+            run.kernels.fp8_quantize(run.stream, x8.rows, kept.codes, x);
+        } else {
+            x8 = narrowed(run, x, Fp8Format::e4m3, true, false);
+        }
+        run.kernels.fp8_gemm(run.stream, y, x8.rows, w8.rows, beta, true);
     } else {
         run.kernels.gemm(run.stream, y, x, w, false, true, 1, beta);
     }
@@ -80,12 +94,14 @@ void Linear::backward_input(Run& run, const Tensor& weights, Tensor dx, const Gr
                          narrowed(run, w, Fp8Format::e4m3, false, true).columns, beta, false);
 }
 
-void Linear::backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x) const {
+void Linear::backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x,
+                              const Fp8Matrix& kept) const {
     const Tensor dw = weight_.in(grads);
     if (narrow(run)) {
         const auto scope = run.scratch.scope();
-        run.kernels.fp8_gemm(run.stream, dw, dy.columns,
-                             narrowed(run, x, Fp8Format::e4m3, false, true).columns, 1, false);
+        const Fp8Matrix columns =
+            kept.codes.rank ? kept : narrowed(run, x, Fp8Format::e4m3, false, true).columns;
+        run.kernels.fp8_gemm(run.stream, dw, dy.columns, columns, 1, false);
     } else {
         run.kernels.gemm(run.stream, dw, dy.dy, x, true, false, 1, 1);
     }

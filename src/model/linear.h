@@ -40,14 +40,18 @@ class Linear {
         Fp8Matrix rows, columns; // [N,out] and [out,N], or absent
     };
     Gradient gradient(Run& run, Tensor dy) const;
+    // Memory for x^T in 8 bits, which forward can make beside x: the backward then needs no x.
+    // Absent where the run's products are not of 8 bits.
+    Fp8Matrix keep(Arena& arena, const Run& run, int64_t rows) const;
     // added to y when accumulate
-    void forward(Run& run, const Tensor& weights, Tensor y, Tensor x,
-                 bool accumulate = false) const;
+    void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate = false,
+                 const Fp8Matrix& kept = {}) const;
     // dx = dy W, added to dx when accumulate
     void backward_input(Run& run, const Tensor& weights, Tensor dx, const Gradient& dy,
                         bool accumulate = false) const;
     // dW += dy^T x; db += sum dy
-    void backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x) const;
+    void backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x,
+                          const Fp8Matrix& kept = {}) const;
     int64_t in() const { return weight_.cols; }
     int64_t out() const { return weight_.rows; }
     explicit operator bool() const { return static_cast<bool>(weight_); }

@@ -47,15 +47,18 @@ Mixer::Mixer(ParamTable& table, const std::string& name, const ModelConfig& conf
     out_ = Linear(table, {name + ".out_proj"}, hidden_, C, config.bias);
 }
 
-Mixer::Saved Mixer::save(Arena& arena, DType dtype, DType acc, int64_t rows) const {
+Mixer::Saved Mixer::save(Arena& arena, const Run& run, int64_t rows) const {
+    const DType dtype = run.dtype;
     Saved s;
     s.proj = arena.tensor(dtype, {rows, proj_.out()}, "mixer.qkvu");
     s.o = arena.tensor(dtype, {rows, hidden_}, "mixer.o");
-    s.o_stats = arena.tensor(acc, {rows, 2}, "mixer.stats");
+    s.o_stats = arena.tensor(run.acc(), {rows, 2}, "mixer.stats");
     if (low_rank_) {
         s.rank = arena.tensor(dtype, {rows, gate_in_.out()}, "mixer.gate_rank");
         s.gate = arena.tensor(dtype, {rows, hidden_}, "mixer.gate");
     }
+    s.x8 = proj_.keep(arena, run, rows);
+    s.gated8 = out_.keep(arena, run, rows);
     return s;
 }
 
@@ -114,9 +117,9 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
     const auto scope = run.scratch.scope();
     const int64_t N = x.shape[0];
     Saved own;
-    if (!saved) own = save(run.scratch, run.dtype, run.acc(), N);
+    if (!saved) own = save(run.scratch, run, N);
     Saved& s = saved ? *saved : own;
-    proj_.forward(run, weights, s.proj, x);
+    proj_.forward(run, weights, s.proj, x, false, s.x8);
     if (low_rank_) {
         gate_in_.forward(run, weights, s.rank, x);
         gate_out_.forward(run, weights, s.gate, s.rank);
@@ -141,7 +144,7 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
         norm_.gated_forward(run, weights, gated, s.o_stats, s.o, gate(s), gate_act_);
     else
         norm_.forward(run, weights, gated, s.o_stats, s.o);
-    out_.forward(run, weights, y, gated, true);
+    out_.forward(run, weights, y, gated, true, s.gated8);
 }
 
 void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
@@ -169,7 +172,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
             norm_.backward_of_input(run, weights, grads, dout, dgated, s.o, s.o_stats);
             norm_.forward(run, weights, gated, {}, s.o);
         }
-        out_.backward_weights(run, grads, dsum, gated);
+        out_.backward_weights(run, grads, dsum, gated, s.gated8);
     }
     {
         const auto inner = run.scratch.scope();
@@ -198,7 +201,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         qkv_backward(run, weights, grads, dproj, dq, dk, qkv, s, batch);
     }
     const Linear::Gradient dqkvu = proj_.gradient(run, dproj);
-    proj_.backward_weights(run, grads, dqkvu, x);
+    proj_.backward_weights(run, grads, dqkvu, x, s.x8);
     proj_.backward_input(run, weights, dx, dqkvu);
     if (low_rank_) {
         const Tensor rank = run.scratch.like(s.rank, "mixer.dgate_rank");

@@ -17,9 +17,11 @@ class Mixer {
         Tensor o_stats; // [N,2] acc
         Tensor rank;    // [N,gate_dim]: x W1^T, low-rank gate only
         Tensor gate;    // [N,h]: u, low-rank gate only
+        Fp8Matrix x8;   // x^T [C,N] and what Wo multiplies, [h,N]: products of 8 bits only
+        Fp8Matrix gated8;
     };
     Mixer(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
-    Saved save(Arena& arena, DType dtype, DType acc, int64_t rows) const;
+    Saved save(Arena& arena, const Run& run, int64_t rows) const;
 
     // y [N,C] is added to, x [N,C]; states [sequences,H,Dk,D] acc
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,

@@ -66,8 +66,7 @@ void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batc
     for (int64_t l = 0; l < config_.decoder_layers; ++l) {
         Block::Saved* block_saved = nullptr;
         if (saved && saved->recompute == Recompute::none) {
-            saved->blocks.push_back(
-                blocks_[static_cast<size_t>(l)].save(*activations, run.dtype, run.acc(), N));
+            saved->blocks.push_back(blocks_[static_cast<size_t>(l)].save(*activations, run, N));
             block_saved = &saved->blocks.back();
         } else if (saved) {
             saved->inputs.push_back(activations->tensor(run.dtype, {N, C}, "block.input"));
@@ -125,7 +124,7 @@ void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
             continue;
         }
         const auto inner = run.scratch.scope();
-        Block::Saved again = block.save(run.scratch, run.dtype, run.acc(), N);
+        Block::Saved again = block.save(run.scratch, run, N);
         block.recompute(run, weights, saved.inputs[static_cast<size_t>(l)], batch,
                         of_layer(states, l), again);
         block.backward(run, weights, grads, d, batch, of_layer(states, l), again);

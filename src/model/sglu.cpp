@@ -7,23 +7,25 @@ Sglu::Sglu(ParamTable& table, const std::string& name, const ModelConfig& config
       in_(table, {name + ".l1", name + ".l2"}, config.decoder_embed_dim, 2 * width_, config.bias),
       out_(table, {name + ".l3"}, width_, config.decoder_embed_dim, config.bias) {}
 
-Sglu::Saved Sglu::save(Arena& arena, DType dtype, int64_t rows) const {
-    return {arena.tensor(dtype, {rows, 2 * width_}, "sglu.uv")};
+Sglu::Saved Sglu::save(Arena& arena, const Run& run, int64_t rows) const {
+    return {arena.tensor(run.dtype, {rows, 2 * width_}, "sglu.uv"), in_.keep(arena, run, rows),
+            out_.keep(arena, run, rows)};
 }
 
 void Sglu::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const {
     const auto scope = run.scratch.scope();
     const int64_t rows = x.shape[0];
-    const Tensor uv = saved ? saved->uv : save(run.scratch, run.dtype, rows).uv;
+    const Saved s = saved ? *saved : save(run.scratch, run, rows);
     const Tensor h = run.scratch.tensor(run.dtype, {rows, width_}, "sglu.h");
-    in_.forward(run, weights, uv, x);
-    run.kernels.gate_forward(run.stream, h, uv.slice(1, width_, 2 * width_), uv.slice(1, 0, width_),
-                             act_);
-    out_.forward(run, weights, y, h, true);
+    in_.forward(run, weights, s.uv, x, false, s.x8);
+    run.kernels.gate_forward(run.stream, h, s.uv.slice(1, width_, 2 * width_),
+                             s.uv.slice(1, 0, width_), act_);
+    out_.forward(run, weights, y, h, true, s.h8);
 }
 
 void Sglu::project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const {
-    in_.forward(run, weights, saved.uv, x);
+    in_.forward(run, weights, saved.uv, x, false, saved.x8);
+    saved.h8 = {};
 }
 
 void Sglu::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
@@ -38,14 +40,14 @@ void Sglu::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor
         const auto inner = run.scratch.scope();
         const Linear::Gradient dsum = out_.gradient(run, dy);
         out_.backward_input(run, weights, dh, dsum);
-        // h = act(u) * v is made again where dh lay.
-        const Tensor h = dh;
+        // h = act(u) * v is made again where dh lay, unless it was kept.
+        const Tensor h = saved.h8.codes.rank ? Tensor{} : dh;
         run.kernels.gate_backward(run.stream, v(duv), u(duv), h, dh, v(saved.uv), u(saved.uv),
                                   act_);
-        out_.backward_weights(run, grads, dsum, h);
+        out_.backward_weights(run, grads, dsum, h, saved.h8);
     }
     const Linear::Gradient d = in_.gradient(run, duv);
-    in_.backward_weights(run, grads, d, x);
+    in_.backward_weights(run, grads, d, x, saved.x8);
     in_.backward_input(run, weights, dx, d);
 }
 

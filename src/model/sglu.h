@@ -10,10 +10,12 @@ namespace tnl {
 class Sglu {
   public:
     struct Saved {
-        Tensor uv; // [N,2F]: l1 x and l2 x
+        Tensor uv;    // [N,2F]: l1 x and l2 x
+        Fp8Matrix x8; // x^T [C,N] and what l3 multiplies, [F,N]: products of 8 bits only
+        Fp8Matrix h8; // absent, too, where only the first half ran
     };
     Sglu(ParamTable& table, const std::string& name, const ModelConfig& config);
-    Saved save(Arena& arena, DType dtype, int64_t rows) const;
+    Saved save(Arena& arena, const Run& run, int64_t rows) const;
     // y += the unit's output
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const;
     // The first half of forward: fills saved.
