@@ -30,13 +30,7 @@ struct SineCosine {
 template <class A>
 __device__ SineCosine sine_cosine(const Theta& theta, int64_t h, int64_t d, int32_t position) {
     SineCosine out;
-    const double angle = lrpe_angle(static_cast<A>(theta.at(h, d)), position);
-    if (sizeof(A) == sizeof(float) && position < kExactAngleFrom) { // the angle is an f32
-        float sine, cosine;
-        sincosf(static_cast<float>(angle), &sine, &cosine);
-        return {sine, cosine};
-    }
-    sincos(angle, &out.sine, &out.cosine);
+    sincos(lrpe_angle(static_cast<A>(theta.at(h, d)), position), &out.sine, &out.cosine);
     return out;
 }
 
