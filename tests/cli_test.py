@@ -377,8 +377,8 @@ def test_bench_length_measures_and_draws(tmp_path):
                   "64", "--longest-step", "64", "--decode-tokens", "4", "--format", "json",
                   "--plot", tmp_path / "speed.svg")
     assert [row["length"] for row in out["rows"]] == [16, 128]
-    assert out["rows"][0]["train_tokens_per_second"] > 0
-    assert out["rows"][1]["train_tokens_per_second"] is None
+    for row in out["rows"]:  # the longer one in two pieces, the state passed on
+        assert row["train_tokens_per_second"] > 0
     assert all(row["prefill_tokens_per_second"] > 0 and row["decode_tokens_per_second"] > 0
                for row in out["rows"])
     assert xml.etree.ElementTree.parse(tmp_path / "speed.svg").getroot().tag.endswith("svg")
