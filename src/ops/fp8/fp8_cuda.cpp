@@ -1,9 +1,8 @@
 // Products of 8 bits by cuBLASLt. Contract: ops/kernels.h.
 #include "ops/entries_cuda.h"
 #include "ops/gemm/algorithms.h"
+#include "ops/gemm/lt_matrix_cuda.h"
 #include "tensor/device_cuda.h"
-
-#include <cublasLt.h>
 
 #include <map>
 #include <mutex>
@@ -16,25 +15,18 @@ cudaDataType_t cuda_type(Fp8Format format) {
     return format == Fp8Format::e4m3 ? CUDA_R_8F_E4M3 : CUDA_R_8F_E5M2;
 }
 
-// A row-major matrix is its transpose there.
-cublasLtMatrixLayoutOpaque_t layout(cudaDataType_t type, int64_t rows, int64_t cols, int64_t ld) {
-    cublasLtMatrixLayoutOpaque_t out{};
-    check_cublas(cublasLtMatrixLayoutInit(&out, type, static_cast<uint64_t>(cols),
-                                          static_cast<uint64_t>(rows), ld),
-                 "cublasLtMatrixLayoutInit");
-    return out;
-}
-
 // c^T = b a^T in column major.
 struct Product {
     cublasLtMatmulDescOpaque_t what{};
     cublasLtMatrixLayoutOpaque_t a, b, c;
 
     Product(const Tensor& c_, const Fp8Matrix& a_, const Fp8Matrix& b_, bool fast)
-        : a(layout(cuda_type(a_.format), a_.codes.shape[0], a_.codes.shape[1], a_.codes.shape[1])),
-          b(layout(cuda_type(b_.format), b_.codes.shape[0], b_.codes.shape[1], b_.codes.shape[1])),
-          c(layout(c_.dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, c_.shape[0], c_.shape[1],
-                   c_.shape[0] > 1 ? c_.stride[0] : c_.shape[1])) {
+        : a(lt_layout(cuda_type(a_.format), a_.codes.shape[0], a_.codes.shape[1],
+                      a_.codes.shape[1])),
+          b(lt_layout(cuda_type(b_.format), b_.codes.shape[0], b_.codes.shape[1],
+                      b_.codes.shape[1])),
+          c(lt_layout(c_.dtype == DType::f32 ? CUDA_R_32F : CUDA_R_16BF, c_.shape[0], c_.shape[1],
+                      c_.shape[0] > 1 ? c_.stride[0] : c_.shape[1])) {
         check_cublas(cublasLtMatmulDescInit(&what, CUBLAS_COMPUTE_32F, CUDA_R_32F),
                      "cublasLtMatmulDescInit");
         set(CUBLASLT_MATMUL_DESC_TRANSA, CUBLAS_OP_T);
@@ -51,29 +43,21 @@ struct Product {
     }
 };
 
-template <class T>
-void prefer(cublasLtMatmulPreferenceOpaque_t& preference, cublasLtMatmulPreferenceAttributes_t what,
-            T value) {
-    check_cublas(cublasLtMatmulPreferenceSetAttribute(&preference, what, &value, sizeof value),
-                 "cublasLtMatmulPreferenceSetAttribute");
-}
-
 // What the library thinks best, without sums by atomics.
 cublasLtMatmulAlgo_t proposal(const CudaStream& stream, Product& p, const Tensor& c) {
     cublasLtMatmulPreferenceOpaque_t preference{};
     check_cublas(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
-    prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-           static_cast<uint64_t>(CudaStream::kBlasWorkspace));
-    prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
-           static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
+    lt_prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+              static_cast<uint64_t>(CudaStream::kBlasWorkspace));
+    lt_prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+              static_cast<uint32_t>(CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE));
     const auto align = static_cast<uint32_t>(alignment_of(c.data));
-    prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align);
-    prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align);
+    lt_prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align);
+    lt_prefer(preference, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align);
     cublasLtMatmulHeuristicResult_t result{};
     int found = 0;
-    const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(reinterpret_cast<cublasLtHandle_t>(stream.blas), &p.what,
-                                       &p.b, &p.a, &p.c, &p.c, &preference, 1, &result, &found);
+    const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+        lt_handle(stream), &p.what, &p.b, &p.a, &p.c, &p.c, &preference, 1, &result, &found);
     if (status != CUBLAS_STATUS_NOT_SUPPORTED)
         check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
     if (status != CUBLAS_STATUS_SUCCESS || found == 0 || result.state != CUBLAS_STATUS_SUCCESS)
@@ -109,9 +93,9 @@ void fp8_gemm(Stream& s, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fa
     TNL_CHECK(a.codes.shape[1] > 0, "fp8 product: sums of nothing");
     Product p(c, a, b, fast);
     const float one = 1;
-    check_cublas(cublasLtMatmul(reinterpret_cast<cublasLtHandle_t>(stream.blas), &p.what, &one,
-                                b.codes.data, &p.b, a.codes.data, &p.a, &beta, c.data, &p.c, c.data,
-                                &p.c, &algorithm_of(stream, p, c, a, b, beta, fast),
+    check_cublas(cublasLtMatmul(lt_handle(stream), &p.what, &one, b.codes.data, &p.b, a.codes.data,
+                                &p.a, &beta, c.data, &p.c, c.data, &p.c,
+                                &algorithm_of(stream, p, c, a, b, beta, fast),
                                 stream.blas_workspace(), CudaStream::kBlasWorkspace, stream.stream),
                  "cublasLtMatmul, 8 bits");
 }

@@ -1,6 +1,6 @@
 #include "ops/gemm/lt_cuda.h"
 
-#include <cublasLt.h>
+#include "ops/gemm/lt_matrix_cuda.h"
 
 #include <cstring>
 
@@ -19,28 +19,17 @@ cublasLtMatmulAlgo_t unpacked(const GemmAlgorithm& algorithm) {
     return out;
 }
 
-// A handle of cuBLAS is one of cuBLASLt.
-cublasLtHandle_t handle_of(const CudaStream& stream) {
-    return reinterpret_cast<cublasLtHandle_t>(stream.blas);
-}
-
-cublasLtMatrixLayoutOpaque_t layout(DType dtype, int64_t rows, int64_t cols, int64_t ld) {
-    cublasLtMatrixLayoutOpaque_t out{};
-    check_cublas(cublasLtMatrixLayoutInit(&out, cuda_type(dtype), static_cast<uint64_t>(cols),
-                                          static_cast<uint64_t>(rows), ld),
-                 "cublasLtMatrixLayoutInit");
-    return out;
-}
-
 // cuBLAS is column major: c^T = op(b)^T op(a)^T, and a row-major matrix is its transpose there.
 struct Description {
     cublasLtMatmulDescOpaque_t product{};
     cublasLtMatrixLayoutOpaque_t a, b, c;
 
     explicit Description(const GemmKey& k)
-        : a(layout(k.dtype, k.transpose_a ? k.K : k.M, k.transpose_a ? k.M : k.K, k.lda)),
-          b(layout(k.dtype, k.transpose_b ? k.N : k.K, k.transpose_b ? k.K : k.N, k.ldb)),
-          c(layout(k.c_dtype, k.M, k.N, k.ldc)) {
+        : a(lt_layout(cuda_type(k.dtype), k.transpose_a ? k.K : k.M, k.transpose_a ? k.M : k.K,
+                      k.lda)),
+          b(lt_layout(cuda_type(k.dtype), k.transpose_b ? k.N : k.K, k.transpose_b ? k.K : k.N,
+                      k.ldb)),
+          c(lt_layout(cuda_type(k.c_dtype), k.M, k.N, k.ldc)) {
         const bool wide = k.dtype == DType::f64;
         check_cublas(cublasLtMatmulDescInit(&product,
                                             wide ? CUBLAS_COMPUTE_64F : CUBLAS_COMPUTE_32F,
@@ -57,13 +46,6 @@ struct Description {
                      "cublasLtMatmulDescSetAttribute");
     }
 };
-
-template <class T>
-void prefer(cublasLtMatmulPreferenceOpaque_t& preference, cublasLtMatmulPreferenceAttributes_t what,
-            T value) {
-    check_cublas(cublasLtMatmulPreferenceSetAttribute(&preference, what, &value, sizeof value),
-                 "cublasLtMatmulPreferenceSetAttribute");
-}
 
 } // namespace
 
@@ -84,13 +66,13 @@ std::vector<GemmAlgorithm> lt_candidates(const CudaStream& stream, const GemmKey
     Description d(key);
     cublasLtMatmulPreferenceOpaque_t preference{};
     check_cublas(cublasLtMatmulPreferenceInit(&preference), "cublasLtMatmulPreferenceInit");
-    prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-           static_cast<uint64_t>(limits.workspace_bytes));
+    lt_prefer(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
+              static_cast<uint64_t>(limits.workspace_bytes));
     uint32_t reductions = CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     if (limits.narrow_reduction) reductions |= CUBLASLT_REDUCTION_SCHEME_OUTPUT_TYPE;
-    prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions);
+    lt_prefer(preference, CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions);
     const auto align = [&](cublasLtMatmulPreferenceAttributes_t what, int bytes) {
-        prefer(preference, what, static_cast<uint32_t>(bytes));
+        lt_prefer(preference, what, static_cast<uint32_t>(bytes));
     };
     align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, key.align_b);
     align(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, key.align_a);
@@ -99,7 +81,7 @@ std::vector<GemmAlgorithm> lt_candidates(const CudaStream& stream, const GemmKey
     std::vector<cublasLtMatmulHeuristicResult_t> results(static_cast<size_t>(most));
     int found = 0;
     const cublasStatus_t status =
-        cublasLtMatmulAlgoGetHeuristic(handle_of(stream), &d.product, &d.b, &d.a, &d.c, &d.c,
+        cublasLtMatmulAlgoGetHeuristic(lt_handle(stream), &d.product, &d.b, &d.a, &d.c, &d.c,
                                        &preference, most, results.data(), &found);
     if (status == CUBLAS_STATUS_NOT_SUPPORTED) return {};
     check_cublas(status, "cublasLtMatmulAlgoGetHeuristic");
@@ -117,7 +99,7 @@ bool lt_usable(const CudaStream& stream, const GemmKey& key, const LtLimits& lim
     Description d(key);
     const cublasLtMatmulAlgo_t algo = unpacked(algorithm);
     cublasLtMatmulHeuristicResult_t result{};
-    return cublasLtMatmulAlgoCheck(handle_of(stream), &d.product, &d.b, &d.a, &d.c, &d.c, &algo,
+    return cublasLtMatmulAlgoCheck(lt_handle(stream), &d.product, &d.b, &d.a, &d.c, &d.c, &algo,
                                    &result) == CUBLAS_STATUS_SUCCESS &&
            result.workspaceSize <= limits.workspace_bytes;
 }
@@ -129,7 +111,7 @@ cublasStatus_t lt_multiply(const CudaStream& stream, const LtProduct& p, const L
     const double alpha64 = p.alpha, beta64 = p.key.adds ? 1 : 0;
     const auto alpha = static_cast<float>(alpha64), beta = static_cast<float>(beta64);
     const bool wide = p.key.dtype == DType::f64;
-    return cublasLtMatmul(handle_of(stream), &d.product,
+    return cublasLtMatmul(lt_handle(stream), &d.product,
                           wide ? static_cast<const void*>(&alpha64) : &alpha, p.b, &d.b, p.a, &d.a,
                           wide ? static_cast<const void*>(&beta64) : &beta, p.c, &d.c, p.c, &d.c,
                           &algo, limits.workspace, limits.workspace_bytes, stream.stream);
