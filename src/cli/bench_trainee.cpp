@@ -6,16 +6,6 @@
 
 namespace tnl {
 
-namespace {
-
-size_t state_bytes(const Model& model, int64_t sequences) {
-    Arena arena = Arena::measuring("states");
-    model.make_states(arena, DType::f32, sequences);
-    return arena.peak();
-}
-
-} // namespace
-
 Trainee::Trainee(Device& device, const TraineeOptions& o)
     : device_(device), o_(o), dtype_(dtype_from_name(o.dtype)),
       timed_(timed_kernels(kernels_for(device), &device)), model_(model_preset(o.preset)),
@@ -31,7 +21,8 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
                               chunk_, false, o.products)),
       activations_("activations", device, sizes_.activations.peak()),
       scratch_("scratch", device, sizes_.scratch.peak()),
-      state_memory_("states", device, o.carry ? 2 * state_bytes(model_, o.batch) : 0) {
+      state_memory_("states", device,
+                    o.carry ? 2 * measure_states(model_, DType::f32, o.batch) : 0) {
     device.stream().same_shapes = true;
     if (o.carry)
         for (States& s : states_) s = model_.make_states(state_memory_, DType::f32, o.batch);

@@ -42,6 +42,12 @@ OwnedTensor upload_slopes(const ModelConfig& config, Device& device, DType acc) 
     return out;
 }
 
+size_t measure_states(const Model& model, DType acc, int64_t sequences) {
+    Arena arena = Arena::measuring("states");
+    model.make_states(arena, acc, sequences);
+    return arena.peak();
+}
+
 ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dtype, int64_t rows,
                             int64_t sequences, Recompute recompute, int64_t head_chunk,
                             bool value_mask, Products products) {

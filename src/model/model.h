@@ -73,6 +73,9 @@ class Model {
 // The decay rates of every layer, [L,H] acc, on `device`: what Run::slopes views.
 OwnedTensor upload_slopes(const ModelConfig& config, Device& device, DType acc);
 
+// Bytes of an arena that make_states fills once.
+size_t measure_states(const Model& model, DType acc, int64_t sequences);
+
 // Sizes, in bytes, of the arenas that loss_and_gradients or forward needs: measured by a dry run.
 // `sequences` is the most that a batch of `rows` tokens may hold; value_mask if batches carry one.
 struct ArenaSizes {

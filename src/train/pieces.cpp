@@ -3,12 +3,6 @@
 namespace tnl {
 namespace {
 
-size_t state_bytes(const TrainConfig& config, const Model& model) {
-    Arena arena = Arena::measuring("states");
-    model.make_states(arena, DType::f32, config.train.rows);
-    return arena.peak();
-}
-
 int64_t state_count(const LoopConfig& train) {
     if (train.pieces == 1) return 0;
     return train.through == Through::truncated ? 2 : train.pieces - 1 + 2;
@@ -17,7 +11,8 @@ int64_t state_count(const LoopConfig& train) {
 } // namespace
 
 size_t PieceStates::bytes(const TrainConfig& config, const Model& model) {
-    return static_cast<size_t>(state_count(config.train)) * state_bytes(config, model);
+    return static_cast<size_t>(state_count(config.train)) *
+           measure_states(model, DType::f32, config.train.rows);
 }
 
 PieceStates::PieceStates(const TrainConfig& config, const Model& model, Device& device)
