@@ -184,11 +184,12 @@ def test_a_full_disk_ends_with_the_last_good_checkpoint(data, whole, tmp_path):
 
 def test_two_at_once_are_refused(data, tmp_path):
     run = tmp_path / "run"
-    process = subprocess.Popen([BINARY, *arguments(run, data)], stdout=subprocess.PIPE, text=True)
+    endless = [*arguments(run, data), "train.steps=1000000"]
+    process = subprocess.Popen([BINARY, *endless], stdout=subprocess.PIPE, text=True)
     for line in process.stdout:
         if line.startswith("step"):
             break
-    result = transnormer(*arguments(run, data))
+    result = transnormer(*endless)
     process.kill()
     process.communicate()
     assert result.returncode == 1

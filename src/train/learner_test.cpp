@@ -161,11 +161,16 @@ TEST_F(LearnerTest, RecomputesWhereItMust) {
 
 TEST_F(LearnerTest, ARunThatCannotFitSaysSoWithATable) {
     TrainConfig config = testing::small_config(directory / "run");
-    config.train.rows = 1 << 21;
     const Model model(config.model);
     const auto device = make_cpu_device(1);
+    // Twice as many rows as the machine's memory holds.
+    const size_t base = plan_memory(config, model, *device).total;
+    config.train.rows *= 16;
+    const size_t more = plan_memory(config, model, *device).total;
+    config.train.rows *= static_cast<int64_t>(2 * device->memory_total() / (more - base)) + 1;
     const std::string error = testing::error_of([&] { Learner(config, model, *device); });
-    EXPECT_NE(error.find("train.rows = 2097152"), std::string::npos) << error;
+    EXPECT_NE(error.find(fmt::format("train.rows = {}", config.train.rows)), std::string::npos)
+        << error;
     EXPECT_NE(error.find("activations"), std::string::npos) << error;
     EXPECT_NE(error.find("GiB"), std::string::npos) << error;
 }
