@@ -115,10 +115,10 @@ void run(Device& device, CudaStream& stream, const Shape& s, double copy, char d
                    backward ? "backward" : "forward", describe(chosen));
         if (chosen.kernel != ScanKernel::sm90) continue;
         for (const int tile : {64, 128})
-            for (const int segments : {1, 2, 3, 4, 5, 6, 8, 12, 16}) {
+            for (const int segments : {1, 2, 3, 4, 5, 6, 8, 11, 12, 16}) {
                 const bool mine = segments == chosen.segments && tile == chosen.tile;
                 const bool sensible =
-                    s.B * s.H * segments * 128 / tile * (backward ? 3 : 1) <= 300 &&
+                    s.B * s.H * segments * 128 / tile * (backward ? 3 : 1) <= 400 &&
                     segments * 4 <= s.T / 64 && tile <= chosen.tile;
                 if (!mine && !(sensible && every_plan)) continue;
                 ScanPlan plan = chosen;

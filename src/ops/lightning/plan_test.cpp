@@ -136,6 +136,16 @@ TEST(ScanPlan, HopperSegments) {
     const ScanPlan p = plan_scan_sm90(shape(1, 131072, 16, 128, 128), 1, kH100);
     EXPECT_GE(p.segments, 4);
     EXPECT_LE(p.segments * 16, 132);
+    // Three walks a head backward: a whole wave of blocks, or several, in any number of heads.
+    const auto backward = [](int64_t B, int64_t T, int64_t H) {
+        return plan_scan_sm90(shape(B, T, H, 128, 128), 3, kH100).segments;
+    };
+    EXPECT_EQ(backward(4, 8192, 32), 1); // 384 walks
+    EXPECT_EQ(backward(4, 8192, 16), 2); // 192: with one segment, 60 in a second wave
+    EXPECT_EQ(backward(16, 262144, 4), 2);
+    EXPECT_EQ(backward(8, 524288, 4), 1);  // 96
+    EXPECT_EQ(backward(1, 1048576, 8), 4); // 24
+    EXPECT_EQ(backward(1, 4194304, 4), 8); // 12
 }
 
 // Host memory stands for a GPU's: plans read no element.
