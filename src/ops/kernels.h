@@ -43,6 +43,7 @@ struct AdamW {
     float lr = 0, beta1 = 0.9f, beta2 = 0.95f, eps = 1e-8f, weight_decay = 0;
     float gradient_scale = 1; // g is multiplied by this first (mean over micro-steps, clipping)
     int64_t step = 1;         // 1-based, for the bias correction
+    int64_t first = 0;        // of stochastic rounding: the range's place among all weights
 };
 
 struct Kernels {
@@ -130,7 +131,9 @@ struct Kernels {
     // Rows of y [N,C] (or [N,H,D]) whose mask[N] (i32) is 0 become 0.
     void (*mask_rows)(Stream&, Tensor y, Tensor mask);
     // AdamW with decoupled weight decay on one range: master, m, v [n] acc; g [n] acc;
-    // weights [n]: the working copy in the compute dtype, may be master itself.
+    // weights [n]: the working copy in the compute dtype, may be master itself. Without a master
+    // (null data) bf16 weights are the only ones, and the update is rounded to one of the two
+    // nearest bf16 at random, so that its mean is right (stochastic rounding, adam/adam.h).
     void (*adamw)(Stream&, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor g,
                   const AdamW&);
     // out[1] f64 = sum of x^2 in f64 (x any float)

@@ -335,6 +335,47 @@ TEST(CudaAdamW, ThreeSteps) {
                 fmt::format("adamw n={} own {}", n, own));
 }
 
+TEST(CudaAdamW, RoundsStochasticallyAsTheCpu) {
+    TNL_NEEDS_GPU();
+    const int64_t n = 40000;
+    const auto weights_after = [&](Device& device, const Kernels& kernels) {
+        Bed bed(device, kernels, DType::bf16, DType::bf16);
+        const Tensor weights = bed.input({n}), m = bed.acc_input({n}, 0.1), g = bed.acc_input({n});
+        const Tensor v = bed.values({n}, DType::f32, std::vector<double>(size_t{n}, 0.01));
+        AdamW a{.lr = 0.01f, .weight_decay = 0.1f, .step = 7, .first = 3};
+        bed.kernels.adamw(bed.stream(), weights, Tensor(), m, v, g, a);
+        return bed.get(weights);
+    };
+    const auto there = weights_after(*gpu(), *cuda_kernels());
+    const auto here = weights_after(cpu(), cpu_oracle_kernels());
+    int64_t different = 0; // where f32 rounds otherwise before the random bits are added
+    for (size_t i = 0; i < there.size(); ++i) {
+        different += there[i] != here[i];
+        ASSERT_NEAR(there[i], here[i], 0x1p-7 * std::abs(here[i]) + 1e-30) << i;
+    }
+    EXPECT_LT(different, n / 500);
+}
+
+TEST(CudaAdamW, ReachesTheHostsMemory) {
+    TNL_NEEDS_GPU();
+    const int64_t n = 100003;
+    const auto after = [&](Place place) {
+        Device& device = *gpu();
+        Bed bed(device, *cuda_kernels(), DType::bf16, DType::bf16);
+        const Tensor weights = bed.output({n}), g = bed.acc_input({n});
+        const Tensor first = bed.acc_input({n});
+        const OwnedTensor master(device, DType::f32, {n}, place);
+        const OwnedTensor m(device, DType::f32, {n}, place), v(device, DType::f32, {n}, place);
+        device.copy(master.data, first.data, static_cast<size_t>(master.bytes()));
+        for (const Tensor& t : {Tensor(m), Tensor(v)})
+            device.zero(t.data, static_cast<size_t>(t.bytes()));
+        AdamW a{.lr = 0.01f, .weight_decay = 0.1f};
+        for (; a.step <= 3; ++a.step) bed.kernels.adamw(bed.stream(), weights, master, m, v, g, a);
+        return std::vector{bed.get(weights), bed.get(master), bed.get(m), bed.get(v)};
+    };
+    EXPECT_EQ(after(Place::host), after(Place::device));
+}
+
 TEST(CudaFlat, Sums) {
     TNL_NEEDS_GPU();
     for (int64_t n : {1, 1000, 300001})

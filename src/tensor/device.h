@@ -15,6 +15,10 @@ namespace tnl {
 
 enum class DeviceKind { cpu, cuda };
 
+// Where memory lies: with the device, or in the host's memory, which its kernels reach over the
+// bus.
+enum class Place { device, host };
+
 // What a kernel launch needs: the pool on the CPU, the stream and library handles on a GPU.
 // Work given to one stream runs in order.
 struct Stream {
@@ -34,6 +38,10 @@ class Device {
     virtual Stream& stream() = 0;
     virtual void* allocate(size_t bytes) = 0; // 256-byte aligned; throws with sizes
     virtual void release(void* memory) noexcept = 0;
+    // Host memory that kernels of the device reach, too, over the bus; on the CPU the same as the
+    // others. All that moves memory takes its addresses as it takes the device's own.
+    virtual void* allocate_host(size_t bytes) = 0; // 256-byte aligned; throws with sizes
+    virtual void release_host(void* memory) noexcept = 0;
     virtual void upload(void* device, const void* host, size_t bytes) = 0;   // in stream order
     virtual void download(void* host, const void* device, size_t bytes) = 0; // waits
     virtual void copy(void* to, const void* from, size_t bytes) = 0;         // device to device
@@ -57,7 +65,7 @@ std::unique_ptr<Device> make_device(const std::string& spec, int threads = 0);
 class Buffer {
   public:
     Buffer() = default;
-    Buffer(Device& device, size_t bytes);
+    Buffer(Device& device, size_t bytes, Place place = Place::device);
     ~Buffer();
     Buffer(Buffer&& other) noexcept;
     Buffer& operator=(Buffer&& other) noexcept;
@@ -68,6 +76,7 @@ class Buffer {
     Device* device_ = nullptr;
     void* data_ = nullptr;
     size_t bytes_ = 0;
+    Place place_ = Place::device;
 };
 
 // A contiguous tensor that owns its memory; for tests, tools and loaders. Code on the training path
@@ -75,8 +84,10 @@ class Buffer {
 class OwnedTensor : public Tensor {
   public:
     OwnedTensor() = default;
-    OwnedTensor(Device& device, DType dtype, std::initializer_list<int64_t> dims);
-    OwnedTensor(Device& device, DType dtype, const int64_t* dims, int rank);
+    OwnedTensor(Device& device, DType dtype, std::initializer_list<int64_t> dims,
+                Place place = Place::device);
+    OwnedTensor(Device& device, DType dtype, const int64_t* dims, int rank,
+                Place place = Place::device);
 
   private:
     Buffer buffer_;

@@ -42,6 +42,8 @@ class CpuDevice final : public Device {
         return memory;
     }
     void release(void* memory) noexcept override { std::free(memory); }
+    void* allocate_host(size_t bytes) override { return allocate(bytes); }
+    void release_host(void* memory) noexcept override { release(memory); }
     void upload(void* device, const void* host, size_t bytes) override {
         copy(device, host, bytes);
     }
@@ -84,26 +86,36 @@ std::unique_ptr<Device> make_device(const std::string& spec, int threads) {
     throw UsageError(fmt::format("unknown device '{}', wanted cpu, cuda, cuda:N or auto", spec));
 }
 
-Buffer::Buffer(Device& device, size_t bytes)
-    : device_(&device), data_(bytes ? device.allocate(bytes) : nullptr), bytes_(bytes) {}
+Buffer::Buffer(Device& device, size_t bytes, Place place)
+    : device_(&device), bytes_(bytes), place_(place) {
+    if (bytes > 0)
+        data_ = place == Place::host ? device.allocate_host(bytes) : device.allocate(bytes);
+}
 Buffer::~Buffer() {
-    if (data_) device_->release(data_);
+    if (!data_) return;
+    if (place_ == Place::host)
+        device_->release_host(data_);
+    else
+        device_->release(data_);
 }
 Buffer::Buffer(Buffer&& other) noexcept
     : device_(other.device_), data_(std::exchange(other.data_, nullptr)),
-      bytes_(std::exchange(other.bytes_, 0)) {}
+      bytes_(std::exchange(other.bytes_, 0)), place_(other.place_) {}
 Buffer& Buffer::operator=(Buffer&& other) noexcept {
     std::swap(device_, other.device_);
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(place_, other.place_);
     return *this;
 }
 
-OwnedTensor::OwnedTensor(Device& device, DType dtype_, const int64_t* dims, int rank_)
-    : Tensor(nullptr, dtype_, dims, rank_), buffer_(device, static_cast<size_t>(Tensor::bytes())) {
+OwnedTensor::OwnedTensor(Device& device, DType dtype_, const int64_t* dims, int rank_, Place place)
+    : Tensor(nullptr, dtype_, dims, rank_),
+      buffer_(device, static_cast<size_t>(Tensor::bytes()), place) {
     data = buffer_.data();
 }
-OwnedTensor::OwnedTensor(Device& device, DType dtype_, std::initializer_list<int64_t> dims)
-    : OwnedTensor(device, dtype_, dims.begin(), static_cast<int>(dims.size())) {}
+OwnedTensor::OwnedTensor(Device& device, DType dtype_, std::initializer_list<int64_t> dims,
+                         Place place)
+    : OwnedTensor(device, dtype_, dims.begin(), static_cast<int>(dims.size()), place) {}
 
 } // namespace tnl

@@ -1,5 +1,7 @@
 #include "tensor/device_cuda.h"
 
+#include "base/memory.h"
+
 namespace tnl {
 namespace {
 
@@ -43,16 +45,33 @@ class CudaDevice final : public Device {
         cudaSetDevice(cuda_.device);
         cudaFree(memory);
     }
+    void* allocate_host(size_t bytes) override {
+        cuda_.use();
+        void* memory = nullptr;
+        const cudaError_t error = cudaMallocHost(&memory, bytes == 0 ? 256 : bytes);
+        if (error == cudaErrorMemoryAllocation) {
+            cudaGetLastError();
+            fail("out of page-locked host memory: wanted {} bytes, {} are free", bytes,
+                 available_memory());
+        }
+        check_cuda(error, "cudaMallocHost");
+        return memory;
+    }
+    void release_host(void* memory) noexcept override {
+        cudaSetDevice(cuda_.device);
+        cudaDeviceSynchronize(); // no kernel still uses it
+        cudaFreeHost(memory);
+    }
     // From pageable memory the runtime has taken its own copy when this returns.
     void upload(void* device, const void* host, size_t bytes) override {
-        transfer(device, host, bytes, cudaMemcpyHostToDevice, "upload");
+        transfer(device, host, bytes, "upload");
     }
     void download(void* host, const void* device, size_t bytes) override {
-        transfer(host, device, bytes, cudaMemcpyDeviceToHost, "download");
+        transfer(host, device, bytes, "download");
         synchronize();
     }
     void copy(void* to, const void* from, size_t bytes) override {
-        transfer(to, from, bytes, cudaMemcpyDeviceToDevice, "copy on the device");
+        transfer(to, from, bytes, "copy on the device");
     }
     void zero(void* memory, size_t bytes) override {
         if (bytes == 0) return;
@@ -88,10 +107,11 @@ class CudaDevice final : public Device {
         check_cuda(cudaMemGetInfo(&m.free, &m.total), "cudaMemGetInfo");
         return m;
     }
-    void transfer(void* to, const void* from, size_t bytes, cudaMemcpyKind way, const char* what) {
+    // The addresses tell which way: "device" may be the host's memory (Place::host).
+    void transfer(void* to, const void* from, size_t bytes, const char* what) {
         if (bytes == 0) return;
         cuda_.use();
-        check_cuda(cudaMemcpyAsync(to, from, bytes, way, cuda_.stream), what);
+        check_cuda(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDefault, cuda_.stream), what);
     }
 
     ThreadPool threads_;

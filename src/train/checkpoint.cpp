@@ -27,10 +27,28 @@ constexpr int kFormat = 2;
 
 struct Buffer3 {
     const char* prefix; // of tensor names
-    Tensor flat;        // f32, on the device
+    Tensor flat;        // f32, or bf16 weights that have no master; where the device reaches it
 };
-std::array<Buffer3, 3> buffers(const Optimizer& optimizer) {
-    return {{{"master.", optimizer.master()}, {"m.", optimizer.m()}, {"v.", optimizer.v()}}};
+std::array<Buffer3, 3> buffers(const Learner& learner) {
+    const Optimizer& optimizer = learner.optimizer();
+    const Tensor master = optimizer.master();
+    return {{{"master.", master.data ? master : learner.weights()},
+             {"m.", optimizer.m()},
+             {"v.", optimizer.v()}}};
+}
+
+// As f32, which holds every bf16.
+std::vector<float> download(Device& device, const Tensor& flat, const Param& p) {
+    std::vector<float> out(static_cast<size_t>(p.size));
+    const Tensor part = flat.slice(0, p.offset, p.offset + p.size);
+    if (flat.dtype == DType::f32) {
+        device.download(out.data(), part.data, out.size() * sizeof(float));
+        return out;
+    }
+    std::vector<bf16> narrow(out.size());
+    device.download(narrow.data(), part.data, narrow.size() * sizeof(bf16));
+    std::copy(narrow.begin(), narrow.end(), out.begin());
+    return out;
 }
 
 std::optional<int64_t> step_of(const std::string& name) {
@@ -57,19 +75,16 @@ class DataChecksum {
 std::string write_optimizer(const fs::path& path, const Learner& learner) {
     const ParamTable& table = learner.model().params();
     std::vector<TensorInfo> tensors;
-    for (const auto& [prefix, flat] : buffers(learner.optimizer()))
+    for (const auto& [prefix, flat] : buffers(learner))
         for (const Param& p : table.all())
             tensors.push_back({prefix + p.name, "F32", p.shape, 0, 0});
     SafetensorsWriter writer(path, tensors);
     DataChecksum checksum;
-    std::vector<float> host;
     for (const TensorInfo& t : writer.tensors())
-        for (const auto& [prefix, flat] : buffers(learner.optimizer())) {
+        for (const auto& [prefix, flat] : buffers(learner)) {
             if (!t.name.starts_with(prefix)) continue;
             const Param& p = table[table.find(t.name.substr(std::strlen(prefix)))];
-            host.resize(static_cast<size_t>(p.size));
-            learner.device().download(host.data(), static_cast<const float*>(flat.data) + p.offset,
-                                      host.size() * sizeof(float));
+            const std::vector<float> host = download(learner.device(), flat, p);
             for (size_t i = 0; i < host.size(); ++i)
                 if (!std::isfinite(host[i]))
                     fail("{}[{}] is {}: the run has diverged", t.name, i, host[i]);
@@ -247,8 +262,8 @@ void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
     options.dtype = config.checkpoint_dtype();
     options.tokenizer = tokenizer;
     // From the master weights where more than the working copy's bits are asked for.
-    const Tensor weights =
-        options.dtype == DType::f32 ? learner.optimizer().master() : learner.weights();
+    const Tensor master = learner.optimizer().master();
+    const Tensor weights = options.dtype == DType::f32 && master.data ? master : learner.weights();
     write_model(directory.path(), learner.model(), weights, learner.device(), options);
     const std::string checksum =
         write_optimizer(directory.path() / "optimizer.safetensors", learner);
@@ -273,9 +288,9 @@ TrainerState CheckpointStore::load(const fs::path& checkpoint, Learner& learner)
     check_data(file, stored.checksum);
     const ParamTable& table = learner.model().params();
     Optimizer& optimizer = learner.optimizer();
-    for (const auto& [prefix, flat] : buffers(optimizer)) {
+    for (const auto& [prefix, flat] : buffers(learner)) {
         const std::vector<float> host = read_flat(file, prefix, table);
-        if (flat.data == optimizer.master().data) {
+        if (flat.data != optimizer.m().data && flat.data != optimizer.v().data) {
             optimizer.set_master(host.data());
             continue;
         }

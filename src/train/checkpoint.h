@@ -1,6 +1,7 @@
 // Checkpoints of a run, RUN/checkpoints/step-00001234/: a model directory that Hugging Face tools
 // read (config.json, model.safetensors, generation_config.json, tokenizer.model) and what training
-// needs to go on bit for bit: optimizer.safetensors (f32: master.<parameter>, m.<parameter>,
+// needs to go on bit for bit: optimizer.safetensors (f32: master.<parameter>, which are the weights
+// themselves where there are no master weights, m.<parameter>,
 // v.<parameter>) and trainer.json. A directory with such a name is whole: it is written under
 // another name, flushed, renamed; and renamed again before it is removed. `latest` and `best`
 // beside them are symbolic links, a convenience: nothing here reads them.

@@ -26,6 +26,12 @@ std::vector<std::pair<std::string_view, Products>> enum_names(Products) {
     return {{"dtype", Products::dtype}, {"fp8", Products::fp8}};
 }
 
+std::vector<std::pair<std::string_view, Rounding>> enum_names(Rounding) {
+    return {{"nearest", Rounding::nearest}, {"stochastic", Rounding::stochastic}};
+}
+std::vector<std::pair<std::string_view, Place>> enum_names(Place) {
+    return {{"device", Place::device}, {"host", Place::host}};
+}
 std::vector<std::pair<std::string_view, Through>> enum_names(Through) {
     return {{"truncated", Through::truncated}, {"exact", Through::exact}};
 }
@@ -103,9 +109,9 @@ void apply(ConfigBinding& binding, const TrainConfigSources& sources) {
 // Whether a run that goes on may change this: it leaves every number that the run computes alone,
 // or only their rounding (device, threads). The data is compared with the checkpoint's.
 bool may_change(const std::string& key) {
-    constexpr std::array kFree = {"data.train", "data.validation", "data.tokenizer",
-                                  "eval.",      "checkpoint.",     "guard.",
-                                  "log.",       "train.device",    "train.threads"};
+    constexpr std::array kFree = {"data.train",   "data.validation", "data.tokenizer",   "eval.",
+                                  "checkpoint.",  "guard.",          "optimizer.memory", "log.",
+                                  "train.device", "train.threads"};
     return std::any_of(kFree.begin(), kFree.end(),
                        [&](const char* prefix) { return key.starts_with(prefix); });
 }
@@ -142,6 +148,8 @@ void TrainConfig::validate() {
     }
     check_products(*this);
     check_optimizer(optimizer);
+    want(optimizer.rounding == Rounding::nearest || train.dtype == "bf16", "train.dtype",
+         train.dtype, "bf16 where optimizer.rounding is stochastic");
     want(schedule.min_ratio >= 0 && schedule.min_ratio <= 1, "schedule.min_ratio",
          schedule.min_ratio, "a share between 0 and 1");
     if (schedule.warmup)
@@ -248,7 +256,7 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
             throw UsageError(fmt::format(
                 "{} = {}: the run in {} began with {} and goes on as it began; only data.train, "
                 "data.validation, data.tokenizer, eval.*, checkpoint.*, guard.*, log.*, "
-                "train.device and train.threads may change",
+                "optimizer.memory, train.device and train.threads may change",
                 key, now, run_directory.string(), old));
     }
     return config;

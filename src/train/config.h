@@ -21,11 +21,17 @@ enum class Through { truncated, exact };
 // a run are the same either way.
 enum class Recomputation { fit, none, block };
 
+// How weights become bf16: rounded to nearest, from f32 master weights, or there are no masters and
+// each update is rounded to one of its two neighbours at random, right in the mean.
+enum class Rounding { nearest, stochastic };
+
 std::vector<std::pair<std::string_view, Recomputation>> enum_names(Recomputation);
 std::string_view name_of(Recomputation recomputation);
 std::vector<std::pair<std::string_view, Products>> enum_names(Products);
 std::vector<std::pair<std::string_view, Through>> enum_names(Through);
 std::vector<std::pair<std::string_view, DecayLaw>> enum_names(DecayLaw);
+std::vector<std::pair<std::string_view, Rounding>> enum_names(Rounding);
+std::vector<std::pair<std::string_view, Place>> enum_names(Place);
 
 struct DataConfig {
     std::string train, validation, tokenizer;
@@ -44,6 +50,8 @@ struct DataConfig {
 
 struct OptimizerConfig {
     double lr = 1e-3, beta1 = 0.9, beta2 = 0.95, eps = 1e-8, weight_decay = 0.1, clip = 1;
+    Rounding rounding = Rounding::nearest;
+    Place memory = Place::device;
 
     template <class V> void fields(V&& visit) {
         visit("lr", lr, "peak learning rate of AdamW");
@@ -52,6 +60,13 @@ struct OptimizerConfig {
         visit("eps", eps, "added to the root of the latter");
         visit("weight_decay", weight_decay, "decoupled, of matrices only");
         visit("clip", clip, "largest norm of the gradient; 0: never clipped");
+        visit("rounding", rounding,
+              "of bf16 weights. nearest: from f32 master weights; stochastic: no master weights, "
+              "each update is rounded up or down at random, right in the mean");
+        visit("memory", memory,
+              "where moments and master weights lie: device, or host, for GPUs too small to hold "
+              "them. The bits of a run are the same; an update of host memory takes as long as the "
+              "bus needs for 24 bytes a parameter");
     }
 };
 

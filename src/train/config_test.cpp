@@ -57,6 +57,8 @@ TEST(TrainConfig, ErrorsNameFieldValueAndWhatIsRight) {
     EXPECT_THAT(error({"train.dtype=f16"}), HasSubstr("f32 or bf16"));
     EXPECT_THAT(error({"train.products=fp4"}), HasSubstr("fp8"));
     EXPECT_THAT(error({"train.products=fp8"}), HasSubstr("train.dtype = f32: wanted bf16"));
+    EXPECT_THAT(error({"optimizer.rounding=stochastic"}),
+                HasSubstr("train.dtype = f32: wanted bf16 where optimizer.rounding is stochastic"));
     const auto fp8 = [&](const std::string& key) {
         return error({"train.products=fp8", "train.dtype=bf16", key});
     };

@@ -1,5 +1,7 @@
 #include "train/learner.h"
 
+#include "base/memory.h"
+
 #include <algorithm>
 #include <cmath>
 
@@ -39,9 +41,14 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     const auto n = static_cast<size_t>(model.params().flat_size());
     const bool narrow = config.dtype() != DType::f32;
     plan.lines.emplace_back(narrow ? "weights, bf16" : "weights, f32", n * (narrow ? 2u : 4u));
-    if (narrow) plan.lines.emplace_back("master weights, f32", n * 4);
     plan.lines.emplace_back("gradients, f32", n * 4);
-    plan.lines.emplace_back("AdamW moments, f32", n * 8);
+    const OptimizerBytes optimizer =
+        optimizer_bytes(config.optimizer, model.params(), config.dtype());
+    const bool elsewhere =
+        config.optimizer.memory == Place::host && device.kind() != DeviceKind::cpu;
+    auto& where = elsewhere ? plan.host_lines : plan.lines;
+    if (optimizer.master > 0) where.emplace_back("master weights, f32", optimizer.master);
+    where.emplace_back("AdamW moments, f32", optimizer.moments);
     plan.lines.emplace_back("activations", plan.activations);
     plan.lines.emplace_back("scratch", plan.scratch);
     if (config.train.pieces > 1)
@@ -55,12 +62,20 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     };
     for (const auto& [name, bytes] : plan.lines) add(name, bytes);
     add("together", plan.total);
+    for (const auto& [name, bytes] : plan.host_lines) {
+        plan.host_total += bytes;
+        add("host: " + name, bytes);
+    }
     return plan;
 }
 
 // Throws before the first allocation where the run cannot fit.
 MemoryPlan checked(const TrainConfig& config, const Model& model, Device& device) {
     MemoryPlan plan = plan_memory(config, model, device);
+    if (plan.host_total > available_memory())
+        fail("optimizer.memory = host: the run needs more than the {:.2f} GiB that the host has "
+             "free. optimizer.rounding=stochastic needs less:\n{}",
+             static_cast<double>(available_memory()) / 0x1p30, plan.table);
     if (plan.total > device.memory_free())
         fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB that {} "
              "has free. Fewer rows{} or train.dtype=bf16 need less:\n{}",
@@ -83,7 +98,7 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
 }
 
 Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
-    : model_(model), device_(device), kernels_(kernels_for(device)), dtype_(config.dtype()),
+    : model_(model), device_(device), kernels_(&kernels_for(device)), dtype_(config.dtype()),
       products_(config.train.products), head_chunk_(head_rows(config, model, device)),
       pieces_per_sequence_(config.train.pieces), through_(config.train.through),
       rows_(config.micro_tokens()), memory_(checked(config, model, device)),
@@ -124,7 +139,7 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
     int64_t counted = 0;
     for (const TokenRows& host : micro_batches) counted += host.counted;
     TNL_CHECK(counted > 0, "a step has no target to learn");
-    Run run{device_.stream(), kernels_, scratch_, dtype_, slopes_, products_};
+    Run run{device_.stream(), *kernels_, scratch_, dtype_, slopes_, products_};
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
     const auto scale = static_cast<float>(1.0 / static_cast<double>(counted));
     if (through_ == Through::exact && pieces_per_sequence_ > 1)
@@ -135,7 +150,7 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
                   i, scale);
     else
         truncated(run, micro_batches, scale);
-    kernels_.sum_squares(run.stream, sums_.slice(0, micro, micro + 1), gradients_);
+    kernels_->sum_squares(run.stream, sums_.slice(0, micro, micro + 1), gradients_);
     std::vector<double> sums(static_cast<size_t>(micro) + 1);
     device_.download(sums.data(), sums_.data, sums.size() * sizeof(double)); // the step's one wait
     Step out;
@@ -149,7 +164,7 @@ void Learner::add_gradients(Run& run, const TokenRows& host, int64_t index, floa
                             const Passing& states) {
     model_.loss_and_gradients(run, weights_, gradients_, loss_, upload(host), recompute_,
                               head_chunk_, scale, activations_, states);
-    kernels_.sum(run.stream, sums_.slice(0, index, index + 1), loss_);
+    kernels_->sum(run.stream, sums_.slice(0, index, index + 1), loss_);
 }
 
 void Learner::truncated(Run& run, std::span<const TokenRows> micro_batches, float scale) {
@@ -190,11 +205,16 @@ void Learner::update(double lr, double norm) {
     optimizer_.step(gradients_, lr, optimizer_.clip_scale(norm));
 }
 
+void Learner::use(const Kernels& kernels) {
+    kernels_ = &kernels;
+    optimizer_.use(kernels);
+}
+
 double Learner::loss_sum(const TokenRows& host) {
-    Run run{device_.stream(), kernels_, scratch_, dtype_, slopes_};
+    Run run{device_.stream(), *kernels_, scratch_, dtype_, slopes_};
     const Batch batch = upload(host);
     model_.loss(run, weights_, loss_, batch, {}, head_chunk_, activations_);
-    kernels_.sum(run.stream, sums_.slice(0, 0, 1), loss_);
+    kernels_->sum(run.stream, sums_.slice(0, 0, 1), loss_);
     double sum = 0;
     device_.download(&sum, sums_.data, sizeof(sum));
     return sum;

@@ -19,7 +19,10 @@ struct MemoryPlan {
     size_t activations = 0, scratch = 0;               // arenas, for training and for evaluation
     size_t total = 0;                                  // with weights, gradients, moments
     std::vector<std::pair<std::string, size_t>> lines; // what total sums
-    std::string table;                                 // a line for each: "name  MiB"
+    // Likewise, of the host's memory (optimizer.memory=host).
+    size_t host_total = 0;
+    std::vector<std::pair<std::string, size_t>> host_lines;
+    std::string table; // a line for each: "name  MiB"
 };
 MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device);
 
@@ -45,6 +48,11 @@ class Learner {
     // by layer; else empty. A checkpoint keeps them.
     const States& carried() const { return pieces_.now(); }
 
+    // From here on calls go through this table, such as one that times them (ops/timed.h). It must
+    // outlive its use.
+    void use(const Kernels& kernels);
+
+    const MemoryPlan& memory() const { return memory_; }
     const Model& model() const { return model_; }
     Device& device() const { return device_; }
     Optimizer& optimizer() { return optimizer_; }
@@ -60,7 +68,7 @@ class Learner {
 
     const Model& model_;
     Device& device_;
-    const Kernels& kernels_;
+    const Kernels* kernels_;
     DType dtype_;
     Products products_;
     int64_t head_chunk_, pieces_per_sequence_;

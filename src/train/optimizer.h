@@ -1,5 +1,6 @@
 // AdamW (1711.05101) over the flat buffers of all parameters. Moments are f32, as are the master
-// weights; where the run computes in bf16 the working weights are their rounded copy.
+// weights; where the run computes in bf16 the working weights are their rounded copy, or, with
+// stochastic rounding, the only ones.
 #pragma once
 
 #include "model/params.h"
@@ -9,6 +10,12 @@
 #include <vector>
 
 namespace tnl {
+
+// Bytes of moments and master weights.
+struct OptimizerBytes {
+    size_t moments = 0, master = 0; // master beside the weights: 0 in an f32 run
+};
+OptimizerBytes optimizer_bytes(const OptimizerConfig& config, const ParamTable& table, DType dtype);
 
 // A contiguous range of the flat buffers whose parameters agree on weight decay.
 struct DecayRange {
@@ -26,7 +33,7 @@ class Optimizer {
     Optimizer(const OptimizerConfig& config, const ParamTable& table, Device& device,
               Tensor weights);
 
-    // Takes f32 host values as the weights: master, and the rounded working copy.
+    // Takes f32 host values as the weights: master, and the working copy rounded to nearest.
     void set_master(const float* host);
 
     // One update with gradients [flat_size] f32: lr in absolute terms, gradient_scale multiplies g.
@@ -35,16 +42,19 @@ class Optimizer {
     // What to multiply a gradient of this norm by: clip / norm where the norm is larger, else 1.
     double clip_scale(double norm) const;
 
-    Tensor master() const { return master_; } // f32; the weights themselves in an f32 run
+    // f32; the weights themselves in an f32 run; absent (null data) with stochastic rounding.
+    Tensor master() const { return master_; }
     Tensor m() const { return m_; }
     Tensor v() const { return v_; }
+    void use(const Kernels& kernels) { kernels_ = &kernels; } // Learner::use
+
     int64_t updates() const { return updates_; } // steps taken: the bias correction's t
     void set_updates(int64_t updates) { updates_ = updates; }
 
   private:
     OptimizerConfig config_;
     Device& device_;
-    const Kernels& kernels_;
+    const Kernels* kernels_;
     std::vector<DecayRange> ranges_;
     Tensor weights_, master_;
     OwnedTensor own_master_, m_, v_;

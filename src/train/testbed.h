@@ -112,6 +112,11 @@ inline void use_fp8(TrainConfig& c) {
     c.model.glu_dim = 64;
 }
 
+inline void use_stochastic_rounding(TrainConfig& c) {
+    c.train.dtype = "bf16";
+    c.optimizer.rounding = Rounding::stochastic;
+}
+
 // A run in one process, from its config and shards to the last step.
 struct RunBed {
     RunBed(TrainConfig c, const std::filesystem::path& train_shard,

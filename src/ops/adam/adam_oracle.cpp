@@ -18,7 +18,10 @@ void check_adamw(const Tensor& weights, const Tensor& master, const Tensor& m, c
     const std::pair<const Tensor*, const char*> others[] = {
         {&master, "master"}, {&m, "m"}, {&v, "v"}, {&g, "g"}};
     TNL_CHECK(weights.contiguous(), "weights are not contiguous");
+    TNL_CHECK(master.data || weights.dtype == DType::bf16, "{} weights without master",
+              name_of(weights.dtype));
     for (const auto& [t, what] : others) {
+        if (t == &master && !master.data) continue;
         check_dtype(*t, acc, what);
         TNL_CHECK(t->size() == n && t->contiguous(), "{} has shape {}, wanted {} elements", what,
                   t->shape_string(), n);
@@ -35,8 +38,9 @@ void adamw(Stream&, Tensor weights, Tensor master, Tensor m_, Tensor v_, Tensor 
     dispatch_float(weights.dtype, [&]<class T>() {
         using A = Accumulator<T>;
         T* w = weights.as<T>();
-        A *p = master.as<A>(), *m = m_.as<A>(), *v = v_.as<A>();
+        A *p = master.data ? master.as<A>() : nullptr, *m = m_.as<A>(), *v = v_.as<A>();
         const A* g = g_.as<A>();
+        StochasticRounding rounding(a.step);
         for (int64_t i = 0; i < weights.size(); ++i) {
             const A gradient = g[i] * static_cast<A>(step.gradient_scale);
             m[i] = static_cast<A>(step.beta1) * m[i] + static_cast<A>(1 - step.beta1) * gradient;
@@ -44,9 +48,13 @@ void adamw(Stream&, Tensor weights, Tensor master, Tensor m_, Tensor v_, Tensor 
                    static_cast<A>(1 - step.beta2) * gradient * gradient;
             const A denominator = std::sqrt(v[i]) * static_cast<A>(step.inverse_sqrt_correction2) +
                                   static_cast<A>(step.eps);
-            p[i] =
-                static_cast<A>(step.keep) * p[i] - static_cast<A>(step.rate) * m[i] / denominator;
-            w[i] = T(p[i]);
+            const A before = p ? p[i] : A(w[i]);
+            const A value =
+                static_cast<A>(step.keep) * before - static_cast<A>(step.rate) * m[i] / denominator;
+            w[i] = T(value);
+            if (p) p[i] = value;
+            if constexpr (std::is_same_v<T, bf16>)
+                if (!p) w[i].bits = rounding.bits(value, a.first + i);
         }
     });
 }

@@ -79,5 +79,56 @@ TEST(AdamW, ZeroGradientOnlyDecays) {
         EXPECT_EQ(value_at(w, i), static_cast<float>(0.75 * value_at(before, i)));
 }
 
+// One step of n weights that begin at `start`, without a master; the range begins at `first`.
+std::vector<double> stochastic_step(const Kernels& k, float start, int64_t n, int64_t first,
+                                    int64_t step) {
+    CpuBed bed;
+    const OwnedTensor w = bed.zeros(DType::bf16, {n}), m = bed.zeros(DType::f32, {n});
+    const OwnedTensor v = bed.zeros(DType::f32, {n}), g = bed.zeros(DType::f32, {n});
+    for (int64_t i = 0; i < n; ++i) {
+        set_value(w, i, static_cast<double>(start));
+        set_value(g, i, 1);
+    }
+    AdamW a{.lr = 0.0005f, .step = step, .first = first};
+    a.beta1 = a.beta2 = 0; // the update is lr
+    k.adamw(bed.stream(), w, Tensor(), m, v, g, a);
+    std::vector<double> out;
+    for (int64_t i = 0; i < n; ++i) out.push_back(value_at(w, i));
+    return out;
+}
+
+TEST(AdamW, StochasticRoundingIsRightInTheMean) {
+    const int64_t n = 100000;
+    const double exact = 1 - 0.0005, below = 1 - 0x1p-8, up = (exact - below) / (1 - below);
+    for (const Kernels* k : {&cpu_oracle_kernels(), &cpu_kernels()}) {
+        int64_t above = 0;
+        for (const double w : stochastic_step(*k, 1, n, 0, 1)) {
+            ASSERT_TRUE(w == 1 || w == below) << w;
+            above += w == 1;
+        }
+        // To nearest, all would have stayed at 1. Five standard deviations of n draws:
+        const double tolerance = 5 * std::sqrt(up * (1 - up) / static_cast<double>(n));
+        EXPECT_NEAR(static_cast<double>(above) / static_cast<double>(n), up, tolerance);
+    }
+}
+
+TEST(AdamW, StochasticRoundingIsAFunctionOfStepAndPlace) {
+    const auto whole = stochastic_step(cpu_kernels(), 1, 5000, 0, 1);
+    EXPECT_EQ(stochastic_step(cpu_oracle_kernels(), 1, 5000, 0, 1), whole);
+    const auto part = stochastic_step(cpu_kernels(), 1, 2003, 1234, 1);
+    EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin() + 1234));
+    EXPECT_NE(stochastic_step(cpu_kernels(), 1, 5000, 0, 2), whole);
+}
+
+TEST(AdamW, StochasticRoundingKeepsInfinityAndNaN) {
+    StochasticRounding rounding(1);
+    for (int64_t i = 0; i < 64; ++i) {
+        EXPECT_EQ(rounding.bits(INFINITY, i), 0x7f80);
+        EXPECT_EQ(rounding.bits(-INFINITY, i), 0xff80);
+        EXPECT_GT(rounding.bits(__builtin_bit_cast(float, 0x7fffffffu), i) & 0x7fff, 0x7f80);
+        EXPECT_EQ(rounding.bits(0.5f, i), bf16(0.5f).bits); // a bf16 stays
+    }
+}
+
 } // namespace
 } // namespace tnl

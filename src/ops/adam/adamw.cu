@@ -15,6 +15,14 @@ template <class A> struct Constants { // AdamWStep in the type of the sums
           inverse_sqrt_correction2(static_cast<A>(s.inverse_sqrt_correction2)) {}
 };
 
+// The new weight, given what it was; m and v are replaced.
+template <class A> __device__ A updated(const Constants<A>& k, A weight, A& m, A& v, A gradient) {
+    const A d = gradient * k.gradient_scale;
+    m = k.beta1 * m + k.rest1 * d;
+    v = k.beta2 * v + k.rest2 * d * d;
+    return k.keep * weight - k.rate * m / (sqrt(v) * k.inverse_sqrt_correction2 + k.eps);
+}
+
 template <class T, int V> struct AdamWUpdate {
     using A = AccOf<T>;
     T* weights; // may be master
@@ -28,17 +36,36 @@ template <class T, int V> struct AdamWUpdate {
         const auto gradient = load_pack<V>(g + i);
         Pack<T, V> out;
         for (int j = 0; j < V; ++j) {
-            const A d = gradient.x[j] * k.gradient_scale;
-            first.x[j] = k.beta1 * first.x[j] + k.rest1 * d;
-            second.x[j] = k.beta2 * second.x[j] + k.rest2 * d * d;
-            w.x[j] = k.keep * w.x[j] -
-                     k.rate * first.x[j] / (sqrt(second.x[j]) * k.inverse_sqrt_correction2 + k.eps);
+            w.x[j] = updated(k, w.x[j], first.x[j], second.x[j], gradient.x[j]);
             out.x[j] = from_acc<T>(w.x[j]);
         }
         store_pack(m + i, first);
         store_pack(v + i, second);
         store_pack(master + i, w);
         store_pack(weights + i, out);
+    }
+};
+
+// Without a master: the only weights are bf16, rounded at random.
+template <int V> struct AdamWStochastic {
+    __nv_bfloat16* weights;
+    float *m, *v;
+    const float* g;
+    Constants<float> k;
+    int64_t step, begin; // of this update; the range's place
+
+    __device__ void operator()(int64_t, int64_t i) const {
+        auto w = load_pack<V>(weights + i);
+        auto first = load_pack<V>(m + i), second = load_pack<V>(v + i);
+        const auto gradient = load_pack<V>(g + i);
+        StochasticRounding rounding(step);
+        for (int j = 0; j < V; ++j) {
+            const float value = updated(k, to_acc(w.x[j]), first.x[j], second.x[j], gradient.x[j]);
+            w.x[j] = __ushort_as_bfloat16(rounding.bits(value, begin + i + j));
+        }
+        store_pack(m + i, first);
+        store_pack(v + i, second);
+        store_pack(weights + i, w);
     }
 };
 
@@ -49,9 +76,17 @@ void adamw(Stream& s, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor 
     CudaStream& stream = cuda_of(s);
     const int64_t n = weights.size();
     const auto flat = [n](const Tensor& x) { return x.reshape({n}); };
-    const Tensor all[] = {flat(weights), flat(master), flat(m), flat(v), flat(g)};
+    const Tensor all[] = {flat(weights), flat(master.data ? master : m), flat(m), flat(v), flat(g)};
     const Layout layout({&all[0], &all[1], &all[2], &all[3], &all[4]});
     const AdamWStep step(a);
+    if (!master.data) {
+        map_rows<kVec<float>>(stream, layout, [&](auto width) {
+            return AdamWStochastic<width()>{
+                device_data<bf16>(weights), m.as<float>(), v.as<float>(), g.as<float>(),
+                Constants<float>(step),     a.step,        a.first};
+        });
+        return;
+    }
     dispatch_float(weights.dtype, [&]<class T>() {
         using D = DeviceType<T>;
         using A = Accumulator<T>;
