@@ -274,6 +274,19 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tokens, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_profile_says_where_the_time_goes_and_changes_nothing(trained, tokens, tmp_path):
+    text = transnormer(*train_arguments(tmp_path / "run", tokens), "--profile", 5).stdout
+    table = text.partition("Profile of 5 steps")[2]
+    shares = dict(re.findall(r"^  (\S.*?) +[\d.]+ +(-?[\d.]+)% ", table, re.M))
+    assert {"gemm", "lightning_forward", "lightning_backward", "adamw"} < shares.keys()
+    assert sum(map(float, shares.values())) == pytest.approx(100, abs=2)
+    last = "checkpoints/step-00000120/model.safetensors"
+    assert (tmp_path / "run" / last).read_bytes() == (trained[0] / last).read_bytes()
+    done = transnormer(*train_arguments(tmp_path / "other", tokens), "train.steps=10", "--profile",
+                       5, code=USAGE)
+    assert "--profile 5: the run has 10 steps left, wanted 13" in done.stderr
+
+
 def test_config_files_and_overrides(tokens, tmp_path):
     (tmp_path / "c.toml").write_text("preset = 'tiny'\n[train]\nsteps = 2\nrows = 2\nlength = 16\n")
     as_json("train", "--run", tmp_path / "run", "--json", "--config", tmp_path / "c.toml",

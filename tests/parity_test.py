@@ -67,7 +67,8 @@ def verify(folder, *extra):
 def test_random_checkpoint(name, tmp_path):
     config = reference.base_config(**CASES[name])
     folder = reference.write_fixture(tmp_path, config, seed=len(name))
-    done = verify(folder)
+    # LRPE doubles the width of keys; GPUs take up to 256.
+    done = verify(folder, *(["--device", "cpu"] if name == "wide_head" else []))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -29,9 +29,8 @@ void BenchOptions::add_to(CLI::App& command) {
     add_choice(command, "--format", format, "How results are printed");
 }
 
-OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {
-    const int64_t n = model.params().flat_size();
-    OwnedTensor weights(device, dtype, {n});
+void fill_random(const Model& model, Device& device, Tensor weights) {
+    const int64_t n = weights.size();
     constexpr int64_t kWhole = int64_t{64} << 20, kBlock = int64_t{1} << 20;
     std::vector<float> values(static_cast<size_t>(n <= kWhole ? n : kBlock));
     if (n <= kWhole)
@@ -39,12 +38,17 @@ OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {
     else
         for (size_t i = 0; i < values.size(); ++i)
             values[i] = 0.02f * static_cast<float>(Philox{1, 0}.normal(i));
-    const std::vector<char> bytes = converted(values, dtype);
+    const std::vector<char> bytes = converted(values, weights.dtype);
     const auto total = static_cast<size_t>(weights.bytes());
     for (size_t at = 0; at < total; at += bytes.size())
         device.upload(static_cast<char*>(weights.data) + at, bytes.data(),
                       std::min(bytes.size(), total - at));
     device.synchronize();
+}
+
+OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {
+    OwnedTensor weights(device, dtype, {model.params().flat_size()});
+    fill_random(model, device, weights);
     return weights;
 }
 

@@ -117,31 +117,4 @@ double Attention::needed_bytes(const AttentionShape& s, DType dtype) {
            4.0 * static_cast<double>(s.B * s.H * s.D * s.E);
 }
 
-double seconds_of_call(Device& device, const std::function<void()>& f) {
-    const auto batch = [&](int calls) {
-        return device.seconds([&] {
-            for (int i = 0; i < calls; ++i) f();
-        }) / calls;
-    };
-    constexpr double kSeconds = 4e-3; // of a batch
-    const bool gpu = device.kind() != DeviceKind::cpu;
-    batch(gpu ? 3 : 1);
-    const double one = batch(gpu ? 3 : 1);
-    const int calls =
-        std::clamp(static_cast<int>(kSeconds / std::max(one, 1e-7)), gpu ? 3 : 1, 100);
-    std::vector<double> seconds;
-    for (int i = 0; i < 7; ++i) seconds.push_back(batch(calls));
-    return median(seconds);
-}
-
-double copy_bandwidth(Device& device) {
-    const size_t bytes = size_t{1} << (device.kind() == DeviceKind::cpu ? 28 : 30);
-    const Buffer from(device, bytes), to(device, bytes);
-    device.zero(from.data(), bytes);
-    device.zero(to.data(), bytes);
-    const double seconds =
-        seconds_of_call(device, [&] { device.copy(to.data(), from.data(), bytes); });
-    return 2 * static_cast<double>(bytes) / seconds;
-}
-
 } // namespace tnl

@@ -28,9 +28,10 @@ void add_bench_length(CLI::App& bench);
 // bench/lightning_peers.py in a Python of the user's; its exit code.
 int run_lightning_peers(const std::string& out);
 
-// Weights drawn from N(0, 0.02), flat, on the device: every value from its own place in the
+// Weights drawn from N(0, 0.02), flat: every value from its own place in the
 // generator up to 64M parameters, else a block of 1M values again and again, as their values do not
 // matter to speed.
+void fill_random(const Model& model, Device& device, Tensor weights);
 OwnedTensor random_weights(const Model& model, Device& device, DType dtype);
 
 // Brings every slot of a session to `length` random tokens through the chunked form.

@@ -23,17 +23,19 @@ constexpr double kSeconds = 1;
 // length, one a step, the state passed on. Unless told otherwise the blocks' forwards run again in
 // the backward, so that the longest fit into memory.
 double train_speed(Device& device, const LengthOptions& o, int64_t T) {
-    TraineeOptions options{o.preset, o.dtype};
+    TraineeOptions options;
+    options.preset = o.preset;
+    options.dtype = o.dtype;
     options.length = std::min(T, o.longest_step);
     options.batch = std::max<int64_t>(1, o.step_tokens / options.length);
     options.carry = T > o.longest_step;
-    options.recompute = o.keep ? Recompute::none : Recompute::block;
+    options.recompute = o.keep ? Recomputation::none : Recomputation::block;
     Trainee trainee(device, options);
-    trainee.step(false); // warm-up
+    trainee.step(); // warm-up
     std::vector<double> seconds;
     for (const Stopwatch whole; seconds.empty() || whole.seconds() < kSeconds;) {
         const Stopwatch watch;
-        trainee.step(false);
+        trainee.step();
         seconds.push_back(watch.seconds());
     }
     return static_cast<double>(options.batch * options.length) / median(seconds);

@@ -65,11 +65,6 @@ class Attention {
     LightningBackward backward_;
 };
 
-// Seconds of one call of f, which gives work to the device: the median of batches of calls.
-double seconds_of_call(Device& device, const std::function<void()>& f);
-// Bytes read and written per second by copies within the device's memory.
-double copy_bandwidth(Device& device);
-
 BenchReport bench_lightning_shapes(Device& device, const LightningOptions& o);
 BenchReport bench_lightning_flat(Device& device, const LightningOptions& o);
 BenchReport bench_lightning_accuracy(Device& device, const LightningOptions& o);

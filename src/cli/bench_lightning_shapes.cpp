@@ -2,6 +2,8 @@
 // against the length.
 #include "cli/bench_lightning.h"
 
+#include "ops/limits.h"
+
 #include "train/plot.h"
 
 #include <algorithm>

@@ -1,7 +1,7 @@
 // transnormer bench train: a whole training step, and which kernels its time goes to.
 #include "cli/bench_trainee.h"
 #include "model/checkpoint.h"
-#include "ops/timed.h"
+#include "train/profile.h"
 
 #include <filesystem>
 
@@ -13,31 +13,8 @@ struct TrainOptions {
     TraineeOptions trainee;
     std::string save_model;
     int64_t steps = 10, warmup = 2;
-    bool recompute = false, fp8 = false;
+    bool recompute = false, fp8 = false, host = false, stochastic = false;
 };
-
-// The kernels' shares of `seconds`, longest first, and what is left over.
-std::vector<Json> shares(double seconds) {
-    std::vector<Json> rows;
-    double left = seconds;
-    auto add = [&](const std::string& name, double time, int64_t calls, double gigaflops,
-                   double gigabytes) {
-        Json row;
-        row["kernel"] = name;
-        row["seconds"] = time;
-        row["share"] = time / seconds;
-        row["calls"] = calls;
-        row["gigaflops_per_second"] = gigaflops;
-        row["gigabytes_per_second"] = gigabytes;
-        rows.push_back(row);
-    };
-    for (const KernelTime& t : kernel_times()) {
-        add(t.name, t.seconds, t.calls, t.flops / t.seconds / 1e9, t.bytes / t.seconds / 1e9);
-        left -= t.seconds;
-    }
-    add("(outside kernels)", left, 0, 0, 0);
-    return rows;
-}
 
 double share_of(const std::vector<Json>& rows, std::string_view prefix) {
     double sum = 0;
@@ -47,35 +24,40 @@ double share_of(const std::vector<Json>& rows, std::string_view prefix) {
 }
 
 int run_train(TrainOptions o) {
-    if (o.recompute) o.trainee.recompute = Recompute::block;
+    if (o.recompute) o.trainee.recompute = Recomputation::block;
+    if (o.host) o.trainee.optimizer.memory = Place::host;
+    if (o.stochastic) o.trainee.optimizer.rounding = Rounding::stochastic;
     if (o.fp8) o.trainee.products = Products::fp8;
     if (o.fp8 && o.trainee.dtype != "bf16") throw UsageError("--fp8 wants --dtype bf16");
     const auto device = o.common.make();
+    const DType dtype = dtype_from_name(o.trainee.dtype);
+    StepProfile profile(*device, dtype, std::max<int64_t>(1, o.steps / 2));
     Trainee trainee(*device, o.trainee);
     if (!o.save_model.empty()) {
         SaveOptions save;
         save.dtype = DType::f32;
-        save_model(o.save_model, trainee.model(), trainee.weights(), *device, save);
+        save_model(o.save_model, trainee.model(), trainee.learner().weights(), *device, save);
     }
-    const double first_loss = trainee.step(false);
-    for (int64_t i = 1; i < o.warmup; ++i) trainee.step(false);
+    const double first_loss = trainee.step();
+    for (int64_t i = 1; i < o.warmup; ++i) trainee.step();
     std::vector<double> seconds;
     const Stopwatch whole;
     for (int64_t i = 0; i < o.steps; ++i) {
         const Stopwatch watch;
-        trainee.step(false);
+        trainee.step();
         seconds.push_back(watch.seconds());
     }
     const double total = whole.seconds();
+    const size_t used = device->memory_total() - device->memory_free();
     // Again under the clock of each kernel: on a GPU that adds a wait after each.
-    reset_kernel_times();
+    trainee.learner().use(profile.kernels());
+    profile.start();
     const Stopwatch timed;
-    const int64_t timed_steps = std::max<int64_t>(1, o.steps / 2);
     double last_loss = first_loss;
-    for (int64_t i = 0; i < timed_steps; ++i) last_loss = trainee.step(true);
+    for (int64_t i = 0; i < profile.steps(); ++i) last_loss = trainee.step();
 
     BenchReport report;
-    report.rows = shares(timed.seconds());
+    report.rows = profile_rows(profile.shares(timed.seconds()));
     report.facts["program"] = "transnormer";
     report.facts["device"] = device->name();
     report.facts["model"] = o.trainee.preset;
@@ -85,7 +67,13 @@ int run_train(TrainOptions o) {
     report.facts["batch"] = o.trainee.batch;
     report.facts["length"] = o.trainee.length;
     report.facts["recompute"] = o.recompute;
-    report.facts["activation_bytes"] = trainee.activation_bytes();
+    report.facts["planned_bytes"] = trainee.learner().memory().total;
+    report.facts["planned_host_bytes"] = trainee.learner().memory().host_total;
+    report.facts["device_bytes"] = used; // of the whole device, with what the driver takes
+    report.facts["activation_bytes"] =
+        trainee.learner().memory().activations + trainee.learner().memory().scratch;
+    report.facts["copy_gigabytes_per_second"] = profile.limits().copy / 1e9;
+    report.facts["product_teraflops"] = profile.limits().products / 1e12;
     report.facts["steps"] = o.steps;
     report.facts["first_loss"] = first_loss;
     report.facts["last_loss"] = last_loss;
@@ -117,11 +105,15 @@ void add_bench_train(CLI::App& bench) {
     command->add_option("--warmup", o->warmup, "Steps before them")->check(CLI::PositiveNumber);
     command
         ->add_option("--head-chunk", o->trainee.head_chunk,
-                     "Rows whose logits exist at once; 0: 1024, on a GPU 4096")
+                     "Rows whose logits exist at once; 0: as train.head_chunk")
         ->check(CLI::NonNegativeNumber);
     command->add_flag("--recompute", o->recompute,
                       "Run each block's forward again in the backward");
     command->add_flag("--fp8", o->fp8, "Multiply the layers' matrices in 8 bits");
+    command->add_flag("--host-optimizer", o->host,
+                      "Moments and master weights in the host's memory");
+    command->add_flag("--stochastic", o->stochastic,
+                      "No master weights: bf16 weights, rounded stochastically");
     command->add_option("--save-model", o->save_model,
                         "Write the initial weights as this directory (for the PyTorch peer)");
     on_run(command, [o] { return run_train(*o); });

@@ -20,6 +20,7 @@ struct TrainOptions {
     std::string run;
     std::optional<int64_t> from;
     bool resume = false, json = false, dry = false;
+    int64_t profile = 0; // steps
 };
 
 struct Start {
@@ -138,9 +139,20 @@ int run_train(const TrainOptions& o) {
     print_plan(out, config, model, data, *device, o.dry);
     if (o.dry) return kOk;
 
+    std::optional<StepProfile> profile;
+    if (o.profile > 0) {
+        const int64_t left = config.train.steps - start.from.value_or(0);
+        const int64_t wanted = StepProfile::kWarmUp + StepProfile::kPlain + o.profile;
+        if (left < wanted)
+            throw UsageError(fmt::format("--profile {}: the run has {} steps left, wanted {}: {} "
+                                         "before those that are profiled",
+                                         o.profile, left, wanted, wanted - o.profile));
+        profile.emplace(*device, config.dtype(), o.profile);
+    }
     TrainerParts parts{config, model, *device, data.train_source, nullptr, std::nullopt, out};
     if (data.validation_source) parts.validation = &*data.validation_source;
     if (!config.data.tokenizer.empty()) parts.tokenizer = config.data.tokenizer;
+    if (profile) parts.profile = &*profile;
     Trainer trainer(parts);
     if (start.from) {
         trainer.resume(*start.from);
@@ -180,6 +192,12 @@ void add_train_command(CLI::App& app) {
                         "Go back to the checkpoint of this step; later ones are removed");
     command->add_flag("--dry-run", o->dry,
                       "Print what would be trained, with its memory, and stop");
+    command
+        ->add_option("--profile", o->profile,
+                     "Time the kernels of so many steps, after the first 8, and print what share "
+                     "each has and how near it comes to the device's limit, bytes or operations a "
+                     "second, as measured at the start")
+        ->check(CLI::PositiveNumber);
     command->add_flag("--json", o->json, "Print the result as one JSON object; progress on stderr");
     command->footer(
         "A run writes a line of metrics.jsonl every log.every steps and checkpoints that "

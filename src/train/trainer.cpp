@@ -90,12 +90,30 @@ void Trainer::loop() {
     const double begin = seconds_now();
     while (state_.step < config_.train.steps && !StopSignal::requested()) {
         step();
+        if (parts_.profile != nullptr) profile();
         const bool last = state_.step == config_.train.steps;
         if (last || due(state_.step, config_.eval.every)) evaluate_now();
         if (last || due(state_.step, config_.checkpoint.every)) save();
         session_seconds_ = seconds_now() - begin;
     }
     if (saved_step_ != state_.step) save();
+}
+
+// Before a step: the kernels' times count from the first one profiled to the last.
+void Trainer::profile() {
+    StepProfile& p = *parts_.profile;
+    const int64_t done = state_.step - first_step_ - StepProfile::kWarmUp;
+    if (done == 0) plain_begin_ = state_.seconds;
+    if (done == StepProfile::kPlain) {
+        parts_.device.synchronize();
+        profile_begin_ = state_.seconds;
+        learner_.use(p.kernels());
+        p.start();
+    }
+    if (done != StepProfile::kPlain + p.steps()) return;
+    learner_.use(kernels_for(parts_.device));
+    const double plain = (profile_begin_ - plain_begin_) / static_cast<double>(StepProfile::kPlain);
+    progress_.print(p.table(state_.seconds - profile_begin_, plain));
 }
 
 void Trainer::step() {

@@ -4,6 +4,7 @@
 #include "train/checkpoint.h"
 #include "train/eval.h"
 #include "train/metrics.h"
+#include "train/profile.h"
 #include "train/progress.h"
 
 #include <filesystem>
@@ -18,7 +19,8 @@ struct TrainerParts {
     BatchSource& train;
     BatchSource* validation = nullptr; // may be absent
     std::optional<std::filesystem::path> tokenizer;
-    std::FILE* out = stdout; // for progress
+    std::FILE* out = stdout;        // for progress
+    StepProfile* profile = nullptr; // of some steps, told when done; may be absent
 };
 
 class Trainer {
@@ -51,6 +53,7 @@ class Trainer {
     void save();
     void log(double loss, double norm, double lr);
     void report(double loss);
+    void profile();
     std::string last_good() const;
 
     TrainerParts parts_;
@@ -68,6 +71,7 @@ class Trainer {
     int64_t first_step_ = 0, saved_step_ = -1;
     double session_seconds_ = 0, logged_seconds_ = 0, speed_ = 0;
     int64_t logged_step_ = 0;
+    double profile_begin_ = 0, plain_begin_ = 0; // state_.seconds
 };
 
 // Floating point operations that one token costs, forward and backward: 6 for each weight that
