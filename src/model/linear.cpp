@@ -32,21 +32,36 @@ Narrowed narrowed(Run& run, const Tensor& x, Fp8Format format, bool rows, bool c
     return out;
 }
 
+std::vector<Linear::Part> equal_parts(const std::vector<std::string>& names, int64_t out) {
+    const auto count = static_cast<int64_t>(names.size());
+    TNL_CHECK(count >= 1 && out % count == 0, "{} outputs in {} equal parts", out, count);
+    std::vector<Linear::Part> parts;
+    for (const std::string& name : names) parts.push_back({name, out / count});
+    return parts;
+}
+
 } // namespace
 
 Linear::Linear(ParamTable& table, const std::vector<std::string>& names, int64_t in, int64_t out,
                bool bias, Width width)
+    : Linear(table, equal_parts(names, out), in, bias, width) {}
+
+Linear::Linear(ParamTable& table, const std::vector<Part>& parts, int64_t in, bool bias,
+               Width width)
     : width_(width) {
-    const auto parts = static_cast<int64_t>(names.size());
-    TNL_CHECK(parts >= 1 && out % parts == 0, "{} outputs in {} equal parts", out, parts);
-    for (size_t i = 0; i < names.size(); ++i) {
+    int64_t out = 0;
+    for (const Part& part : parts) {
+        const bool first = out == 0;
         const Weight w =
-            add_weight(table, names[i] + ".weight", {out / parts, in}, Init::normal, i > 0);
-        if (i == 0) weight_ = {w.offset, out, in};
+            add_weight(table, part.name + ".weight", {part.out, in}, Init::normal, !first);
+        out += part.out;
+        if (first) weight_.offset = w.offset;
     }
+    weight_ = {weight_.offset, out, in};
     if (!bias) return;
-    for (size_t i = 0; i < names.size(); ++i) {
-        const Weight b = add_weight(table, names[i] + ".bias", {out / parts}, Init::zeros, i > 0);
+    for (size_t i = 0; i < parts.size(); ++i) {
+        const Weight b =
+            add_weight(table, parts[i].name + ".bias", {parts[i].out}, Init::zeros, i > 0);
         if (i == 0) bias_ = {b.offset, 0, out};
     }
 }
