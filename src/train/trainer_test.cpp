@@ -292,7 +292,23 @@ TEST(TrainingFlops, AreSixForEachWeightAndTheRecurrence) {
             matrices += static_cast<double>(p.size);
     // Layer 0 has LRPE: its keys are twice as wide. 3 heads of 8.
     const double recurrence = 12.0 * 24 * 8 * 2 + 12.0 * 24 * 8;
-    EXPECT_DOUBLE_EQ(training_flops_per_token(model), 6 * matrices + recurrence);
+    for (const int64_t length : {1, 512})
+        EXPECT_DOUBLE_EQ(training_flops_per_token(model, length), 6 * matrices + recurrence);
+}
+
+TEST(TrainingFlops, OfSoftmaxAttentionGrowWithTheLength) {
+    ModelConfig config = testing::small_config("run").model;
+    config.model_type = "llama";
+    config.tie_word_embeddings = false;
+    config.linear_use_lrpe_list = {};
+    const Model model(config);
+    double matrices = 0; // the look-up multiplies nothing
+    for (const Param& p : model.params().all())
+        if (p.name != "model.embed_tokens.weight" && p.shape.size() == 2)
+            matrices += static_cast<double>(p.size);
+    const auto layers = static_cast<double>(config.decoder_layers);
+    EXPECT_DOUBLE_EQ(training_flops_per_token(model, 1), 6 * matrices + 12 * 24 * layers);
+    EXPECT_DOUBLE_EQ(training_flops_per_token(model, 99), 6 * matrices + 12 * 24 * 50 * layers);
 }
 
 } // namespace
