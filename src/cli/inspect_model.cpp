@@ -121,7 +121,9 @@ void add_parameters(Inspection& out, const Model& model, bool all) {
 
 struct ConfigLines {
     std::string& text;
+    const ModelConfig& config;
     template <class T> void operator()(const char* name, const T& value, const char* help) const {
+        if (!config.applies(name)) return;
         std::string written;
         if constexpr (std::is_same_v<T, DecayLaw>)
             written = name_of(value);
@@ -143,7 +145,7 @@ struct ConfigLines {
 
 void add_config(Inspection& out, ModelConfig config) {
     out.text += fmt::format("\nconfig\n");
-    config.fields(ConfigLines{out.text});
+    config.fields(ConfigLines{out.text, config});
     out.json["variant"] = variant_of(config);
     out.json["config"] = Json::parse(model_config_json(config));
 }

@@ -21,9 +21,9 @@ const Names& names_of(const ModelConfig& config) {
     return config.is_llama() ? kLlama : kTransnormer;
 }
 
-std::variant<Mixer, Attention> mixer_of(ParamTable& table, const std::string& name,
-                                        const ModelConfig& config, int64_t layer) {
-    if (config.is_llama()) return Attention(table, name, config);
+std::variant<Mixer, SoftmaxMixer> mixer_of(ParamTable& table, const std::string& name,
+                                           const ModelConfig& config, int64_t layer) {
+    if (config.is_llama()) return SoftmaxMixer(table, name, config);
     return Mixer(table, name, config, layer);
 }
 

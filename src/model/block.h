@@ -3,9 +3,9 @@
 // model_type llama, softmax attention.
 #pragma once
 
-#include "model/attention.h"
 #include "model/mixer.h"
 #include "model/sglu.h"
+#include "model/softmax_mixer.h"
 
 #include <variant>
 
@@ -15,7 +15,7 @@ class Block {
   public:
     struct Saved {
         Norm::Kept token, channel;
-        std::variant<Mixer::Saved, Attention::Saved> mixer;
+        std::variant<Mixer::Saved, SoftmaxMixer::Saved> mixer;
         Sglu::Saved sglu;
     };
     Block(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
@@ -43,7 +43,7 @@ class Block {
                  const Norm::Kept& kept) const;
 
     Norm token_norm_;
-    std::variant<Mixer, Attention> mixer_;
+    std::variant<Mixer, SoftmaxMixer> mixer_;
     Norm channel_norm_;
     Sglu sglu_;
     int64_t width_;

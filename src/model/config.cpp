@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <span>
 #include <type_traits>
 
 namespace tnl {
@@ -57,32 +58,13 @@ std::map<std::string, std::string> values_of(ModelConfig config) {
 void check_model_type(const ModelConfig& c) {
     if (c.model_type != "transnormer" && !c.is_llama())
         wrong("model_type", fmt::format("\"{}\"", c.model_type), "transnormer or llama");
-    constexpr const char* kTransnormer[] = {"gate_dim",
-                                            "no_scale_embedding",
-                                            "bias",
-                                            "norm_type",
-                                            "linear_act_fun",
-                                            "decay_law",
-                                            "decay_temperature",
-                                            "value_act_fun",
-                                            "gate_act_fun",
-                                            "glu_act_fun",
-                                            "output_gate",
-                                            "position_embeddings",
-                                            "linear_use_lrpe_list"};
-    constexpr const char* kLlama[] = {"num_key_value_heads", "rope_theta"};
-    auto given = values_of(c), defaults = values_of(ModelConfig());
-    const auto want_default = [&](const char* field) {
-        if (given[field] != defaults[field])
-            wrong(
-                field, given[field],
-                fmt::format("{}: model_type {} has no such choice", defaults[field], c.model_type));
-    };
-    if (!c.is_llama()) {
-        for (const char* field : kLlama) want_default(field);
-        return;
-    }
-    for (const char* field : kTransnormer) want_default(field);
+    const auto given = values_of(c), defaults = values_of(ModelConfig());
+    for (const auto& [field, value] : given)
+        if (!c.applies(field) && value != defaults.at(field))
+            wrong(field.c_str(), value,
+                  fmt::format("{}: model_type {} has no such choice", defaults.at(field),
+                              c.model_type));
+    if (!c.is_llama()) return;
     within("num_key_value_heads", c.num_key_value_heads, 0, c.decoder_attention_heads);
     if (c.decoder_attention_heads % c.key_value_heads() != 0)
         wrong("num_key_value_heads", std::to_string(c.num_key_value_heads),
@@ -130,6 +112,26 @@ std::string_view name_of(DecayLaw law) {
         return "none";
     }
     return "?";
+}
+
+bool ModelConfig::applies(std::string_view field) const {
+    constexpr std::string_view kTransnormer[] = {"gate_dim",
+                                                 "no_scale_embedding",
+                                                 "bias",
+                                                 "norm_type",
+                                                 "decay_law",
+                                                 "decay_temperature",
+                                                 "gate_act_fun",
+                                                 "value_act_fun",
+                                                 "output_gate",
+                                                 "position_embeddings",
+                                                 "glu_act_fun",
+                                                 "linear_act_fun",
+                                                 "linear_use_lrpe_list"};
+    constexpr std::string_view kLlama[] = {"num_key_value_heads", "rope_theta"};
+    const auto others = is_llama() ? std::span<const std::string_view>(kTransnormer)
+                                   : std::span<const std::string_view>(kLlama);
+    return std::ranges::find(others, field) == others.end();
 }
 
 bool ModelConfig::uses_lrpe(int64_t layer) const {

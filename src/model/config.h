@@ -89,6 +89,8 @@ struct ModelConfig {
     // Key width of a layer's state: head_dim, twice that where LRPE concatenates cos and sin.
     int64_t key_dim(int64_t layer) const { return head_dim() * (uses_lrpe(layer) ? 2 : 1); }
 
+    // Whether a field says anything of a model of this model_type.
+    bool applies(std::string_view field) const;
     // Throws UsageError naming the field, its value and what would be right.
     void validate() const;
 

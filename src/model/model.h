@@ -1,5 +1,5 @@
 // TransNormerLLM: embed -> L blocks -> norm -> logits (2307.14995 sec. 3, 2405.17381 fig. 3); or
-// LLaMA, whose blocks differ (attention.h) and which has no states.
+// LLaMA, whose blocks differ (softmax_mixer.h) and which has no states.
 // One forward serves training, evaluation, prefill and decode. Backward is explicit, layer by
 // layer. Weights and gradients are flat buffers laid out by params(); layers see views of them.
 #pragma once

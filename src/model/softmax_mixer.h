@@ -7,7 +7,7 @@
 
 namespace tnl {
 
-class Attention {
+class SoftmaxMixer {
   public:
     struct Saved {
         Tensor qkv;   // [N,(H+2K)D]: q and k after RoPE
@@ -16,7 +16,7 @@ class Attention {
         Fp8Matrix x8; // x^T [C,N] and what Wo multiplies, [h,N]: products of 8 bits only
         Fp8Matrix o8;
     };
-    Attention(ParamTable& table, const std::string& name, const ModelConfig& config);
+    SoftmaxMixer(ParamTable& table, const std::string& name, const ModelConfig& config);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
 
     // y [N,C] is added to, x [N,C]. There is no state to pass: sequences are whole.

@@ -1,4 +1,4 @@
-#include "model/attention.h"
+#include "model/softmax_mixer.h"
 
 #include <cmath>
 
@@ -23,7 +23,7 @@ void check_call(const Batch& batch, const LayerPassing& states) {
 
 } // namespace
 
-Attention::Attention(ParamTable& table, const std::string& name, const ModelConfig& config)
+SoftmaxMixer::SoftmaxMixer(ParamTable& table, const std::string& name, const ModelConfig& config)
     : heads_(config.decoder_attention_heads), kv_heads_(config.key_value_heads()),
       head_dim_(config.head_dim()), base_(config.rope_theta),
       scale_(static_cast<float>(1 / std::sqrt(static_cast<double>(config.head_dim())))),
@@ -34,7 +34,7 @@ Attention::Attention(ParamTable& table, const std::string& name, const ModelConf
            config.decoder_embed_dim, false),
       out_(table, {name + ".o_proj"}, heads_ * head_dim_, config.decoder_embed_dim, false) {}
 
-Attention::Saved Attention::save(Arena& arena, const Run& run, int64_t rows) const {
+SoftmaxMixer::Saved SoftmaxMixer::save(Arena& arena, const Run& run, int64_t rows) const {
     Saved s;
     s.qkv = arena.tensor(run.dtype, {rows, qkv_.out()}, "attention.qkv");
     s.o = arena.tensor(run.dtype, {rows, heads_ * head_dim_}, "attention.o");
@@ -44,23 +44,23 @@ Attention::Saved Attention::save(Arena& arena, const Run& run, int64_t rows) con
     return s;
 }
 
-Tensor Attention::queries(const Tensor& qkv, const Batch& batch) const {
+Tensor SoftmaxMixer::queries(const Tensor& qkv, const Batch& batch) const {
     return by_sequence(qkv.slice(1, 0, heads_ * head_dim_), heads_, head_dim_, batch);
 }
-Tensor Attention::keys(const Tensor& qkv, const Batch& batch) const {
+Tensor SoftmaxMixer::keys(const Tensor& qkv, const Batch& batch) const {
     const int64_t begin = heads_ * head_dim_, width = kv_heads_ * head_dim_;
     return by_sequence(qkv.slice(1, begin, begin + width), kv_heads_, head_dim_, batch);
 }
-Tensor Attention::values(const Tensor& qkv, const Batch& batch) const {
+Tensor SoftmaxMixer::values(const Tensor& qkv, const Batch& batch) const {
     const int64_t begin = (heads_ + kv_heads_) * head_dim_, width = kv_heads_ * head_dim_;
     return by_sequence(qkv.slice(1, begin, begin + width), kv_heads_, head_dim_, batch);
 }
-Tensor Attention::turned(const Tensor& qkv) const {
+Tensor SoftmaxMixer::turned(const Tensor& qkv) const {
     const int64_t both = heads_ + kv_heads_;
     return qkv.slice(1, 0, both * head_dim_).split_last(both, head_dim_);
 }
 
-Tensor Attention::workspace(Run& run, const Batch& batch, bool backward) const {
+Tensor SoftmaxMixer::workspace(Run& run, const Batch& batch, bool backward) const {
     const int64_t B = rows_of_batch(batch);
     const SoftmaxShape shape{B,         batch.rows() / B, heads_,   kv_heads_,
                              head_dim_, batch.sequences,  run.dtype};
@@ -69,8 +69,8 @@ Tensor Attention::workspace(Run& run, const Batch& batch, bool backward) const {
     return run.scratch.tensor(DType::u8, {static_cast<int64_t>(bytes)}, "attention.workspace");
 }
 
-void Attention::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
-                        const LayerPassing& states, Saved* saved) const {
+void SoftmaxMixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
+                           const LayerPassing& states, Saved* saved) const {
     check_call(batch, states);
     const auto scope = run.scratch.scope();
     const int64_t N = x.shape[0], B = rows_of_batch(batch);
@@ -93,9 +93,9 @@ void Attention::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, con
     out_.forward(run, weights, y, s.o, true, s.o8);
 }
 
-void Attention::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
-                         Tensor x, const Batch& batch, const LayerPassing& states,
-                         const Saved& s) const {
+void SoftmaxMixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+                            Tensor dy, Tensor x, const Batch& batch, const LayerPassing& states,
+                            const Saved& s) const {
     check_call(batch, states);
     const auto scope = run.scratch.scope();
     const int64_t N = x.shape[0], B = rows_of_batch(batch);
