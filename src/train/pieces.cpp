@@ -11,8 +11,8 @@ int64_t state_count(const LoopConfig& train) {
 } // namespace
 
 size_t PieceStates::bytes(const TrainConfig& config, const Model& model) {
-    return static_cast<size_t>(state_count(config.train)) *
-           measure_states(model, DType::f32, config.train.rows);
+    const auto count = static_cast<size_t>(state_count(config.train));
+    return count > 0 ? count * measure_states(model, DType::f32, config.train.rows) : 0;
 }
 
 PieceStates::PieceStates(const TrainConfig& config, const Model& model, Device& device)

@@ -111,6 +111,27 @@ TEST_F(TrainerTest, LossGoesDownAndIsRecorded) {
     EXPECT_EQ(trainer.state().tokens, 150 * 8 * 16);
 }
 
+// The same corpus and schedule: a Transformer that looks back finds what the last token says, too.
+TEST_F(TrainerTest, LlamaLearnsThroughTheSameTrainer) {
+    TrainConfig c = config("run");
+    testing::make_llama(c);
+    c.train.steps = 150;
+    c.train.rows = 8;
+    c.schedule.warmup = 5;
+    const auto b = bed(c);
+    Trainer trainer(b->parts());
+    b->start(trainer);
+    EXPECT_EQ(trainer.run(), Outcome::finished);
+    EXPECT_LT(trainer.last_eval()->loss, 1.6);
+    EXPECT_GT(trainer.last_eval()->loss, 0.7);
+    c = config("pieces");
+    testing::make_llama(c);
+    c.data.reset = false;
+    c.train.pieces = 2;
+    EXPECT_THAT(error_of([&] { c.validate(); }),
+                ::testing::AllOf(HasSubstr("train.pieces = 2"), HasSubstr("model_type is llama")));
+}
+
 // Losses in bf16 with master weights, in products of 8 bits, with bf16 weights alone.
 TEST_F(TrainerTest, FewerBitsLearnAsWell) {
     double losses[3];
@@ -179,6 +200,15 @@ INSTANTIATE_TEST_SUITE_P(
                                   c.train.accumulate = 2;
                               }},
                       Variant{"low_rank_gate", [](TrainConfig& c) { c.model.gate_dim = 5; }},
+                      Variant{"llama", testing::make_llama},
+                      Variant{"llama_recomputing_rows",
+                              [](TrainConfig& c) {
+                                  testing::make_llama(c);
+                                  c.model.num_key_value_heads = 1;
+                                  c.train.recompute = Recomputation::block;
+                                  c.train.dtype = "bf16";
+                                  c.data.reset = false;
+                              }},
                       Variant{"linear_without_clip",
                               [](TrainConfig& c) {
                                   c.schedule.kind = ScheduleKind::linear;
@@ -297,10 +327,9 @@ TEST(TrainingFlops, AreSixForEachWeightAndTheRecurrence) {
 }
 
 TEST(TrainingFlops, OfSoftmaxAttentionGrowWithTheLength) {
-    ModelConfig config = testing::small_config("run").model;
-    config.model_type = "llama";
-    config.tie_word_embeddings = false;
-    config.linear_use_lrpe_list = {};
+    TrainConfig run = testing::small_config("run");
+    testing::make_llama(run);
+    const ModelConfig& config = run.model;
     const Model model(config);
     double matrices = 0; // the look-up multiplies nothing
     for (const Param& p : model.params().all())
