@@ -188,12 +188,13 @@ void backward_keys(const SoftmaxBackward& call, const SoftmaxShape& shape, const
         for (int64_t begin = k.begin / kQueries * kQueries; begin < k.sequence.length;
              begin += kQueries) {
             const Span q{k.sequence, begin, std::min(begin + kQueries, k.sequence.length)};
+            const Span some{k.sequence, k.begin, std::min(k.end, q.end)}; // that any of q sees
             block.load_queries(q, h);
-            block.scores(q, k);
-            multiply(dv.data(), block.p.data(), block.dout.data(), k.size(), D, q.size(), true,
+            block.scores(q, some);
+            multiply(dv.data(), block.p.data(), block.dout.data(), some.size(), D, q.size(), true,
                      false, 1);
-            multiply(dk.data(), block.ds.data(), block.q.data(), k.size(), D, q.size(), true, false,
-                     1);
+            multiply(dk.data(), block.ds.data(), block.q.data(), some.size(), D, q.size(), true,
+                     false, 1);
         }
     store<T>(call.dk, k, kv, D, dk.data());
     store<T>(call.dv, k, kv, D, dv.data());
