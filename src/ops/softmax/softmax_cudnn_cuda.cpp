@@ -210,18 +210,17 @@ bool softmax_backward_cudnn(CudaStream& stream, const SoftmaxBackward& c,
     Key& key = call->key;
     key.backward = true;
     key.repeatable = key.B * key.H * key.T * key.T * 2 <= kRepeatableBytes;
-    for (const auto& [strides, tensor] : {std::pair{&key.q, &c.q},
-                                          {&key.k, &c.k},
-                                          {&key.v, &c.v},
-                                          {&key.o, &c.o},
-                                          {&key.dout, &c.dout},
-                                          {&key.dq, &c.dq},
-                                          {&key.dk, &c.dk},
-                                          {&key.dv, &c.dv}}) {
-        const auto s = call->strides(*tensor);
-        if (!s) return false;
-        *strides = *s;
-    }
+    const auto lie = [&](std::initializer_list<std::pair<Strides*, const Tensor*>> all) {
+        return std::ranges::all_of(all, [&](const auto& one) {
+            const auto s = call->strides(*one.second);
+            if (s) *one.first = *s;
+            return s.has_value();
+        });
+    };
+    // What the forward read decides, as it did there: lse is cuDNN's.
+    if (!lie({{&key.q, &c.q}, {&key.k, &c.k}, {&key.v, &c.v}, {&key.o, &c.o}})) return false;
+    TNL_CHECK(lie({{&key.dout, &c.dout}, {&key.dq, &c.dq}, {&key.dk, &c.dk}, {&key.dv, &c.dv}}),
+              "softmax attention: dout, dq, dk or dv begins at no multiple of 16 bytes");
     Execution run(stream, *call, c.workspace, c.scale);
     const Ids& ids = run.ids();
     run.bind(ids.q, c.q.data);
