@@ -129,8 +129,8 @@ struct Kernels {
     // ---- softmax attention: ops/softmax/softmax.h ----
     void (*softmax_forward)(Stream&, const SoftmaxForward&);
     void (*softmax_backward)(Stream&, const SoftmaxBackward&);
-    // Bytes of SoftmaxForward::workspace and SoftmaxBackward::workspace for every call of the shape,
-    // packed or not (0 if none is needed).
+    // Bytes of SoftmaxForward::workspace and SoftmaxBackward::workspace for every call of the
+    // shape, packed or not (0 if none is needed).
     size_t (*softmax_workspace)(const SoftmaxShape&, bool backward);
     // How calls of a dtype run, in words.
     std::string (*softmax_plan)(DType);

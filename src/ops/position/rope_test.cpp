@@ -17,7 +17,8 @@ TEST(Rope, IsTheFormula) {
     cpu_oracle_kernels().rope(bed.stream(), y, x, positions, 10000, false);
     for (int64_t row = 0; row < N * H; ++row)
         for (int64_t i = 0; i < D / 2; ++i) {
-            const double a = value_at(positions, row / H) * std::pow(10000.0, -2.0 * static_cast<double>(i) / D);
+            const double a =
+                value_at(positions, row / H) * std::pow(10000.0, -2.0 * static_cast<double>(i) / D);
             const double first = value_at(x, row * D + i),
                          second = value_at(x, row * D + i + D / 2);
             EXPECT_NEAR(value_at(y, row * D + i), first * std::cos(a) - second * std::sin(a),
