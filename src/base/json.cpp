@@ -30,7 +30,12 @@ std::string reason_of(const char* what) {
     if (reason.starts_with("parse error at "))
         if (const auto colon = reason.find(": "); colon != std::string::npos)
             reason.erase(0, colon + 2);
-    return reason;
+    // It repeats what was read last, which may be a document.
+    constexpr size_t kMost = 200;
+    if (reason.size() <= kMost) return reason;
+    size_t end = kMost;
+    while ((static_cast<unsigned char>(reason[end]) & 0xc0) == 0x80) --end; // amid a character
+    return reason.substr(0, end) + " ...";
 }
 
 // The keys of the open objects.

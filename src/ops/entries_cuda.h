@@ -37,6 +37,7 @@ void lrpe_backward(Stream&, Tensor dx, Tensor dtheta, Tensor dy, Tensor x, Tenso
 void lightning_forward(Stream&, const LightningForward&);
 void lightning_backward(Stream&, const LightningBackward&);
 size_t lightning_workspace(const LightningShape&, bool backward);
+size_t lightning_workspace_most(const LightningShape&, bool backward);
 std::string lightning_plan(Stream&, const LightningShape&, bool backward);
 
 void rope(Stream&, Tensor y, Tensor x, Tensor positions, double base, bool backward);

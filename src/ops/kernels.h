@@ -118,6 +118,9 @@ struct Kernels {
     void (*lightning_backward)(Stream&, const LightningBackward&);
     // Bytes of LightningForward::workspace and LightningBackward::workspace (0 if none is needed).
     size_t (*lightning_workspace)(const LightningShape&, bool backward);
+    // At least that, of any call with as many tokens in these or fewer sequences: a dry run takes
+    // it.
+    size_t (*lightning_workspace_most)(const LightningShape&, bool backward);
     // How a call on contiguous tensors would run, in words.
     std::string (*lightning_plan)(Stream&, const LightningShape&, bool backward);
 

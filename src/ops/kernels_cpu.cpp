@@ -35,6 +35,7 @@ const Kernels& cpu_kernels() {
         .lightning_forward = lightning_forward_cpu,
         .lightning_backward = lightning_backward_cpu,
         .lightning_workspace = lightning_workspace_cpu,
+        .lightning_workspace_most = lightning_workspace_cpu,
         .lightning_plan =
             [](Stream& stream, const LightningShape& shape, bool backward) {
                 return lightning_plan_cpu(shape, {}, backward, stream.threads->size());

@@ -25,6 +25,7 @@ const Kernels* cuda_kernels() {
         .lightning_forward = cuda::lightning_forward,
         .lightning_backward = cuda::lightning_backward,
         .lightning_workspace = cuda::lightning_workspace,
+        .lightning_workspace_most = cuda::lightning_workspace_most,
         .lightning_plan = cuda::lightning_plan,
         .rope = cuda::rope,
         .softmax_forward = cuda::softmax_forward,

@@ -35,6 +35,7 @@ const Kernels& cpu_oracle_kernels() {
         .lightning_forward = lightning_forward_oracle,
         .lightning_backward = lightning_backward_oracle,
         .lightning_workspace = [](const LightningShape&, bool) { return size_t{0}; },
+        .lightning_workspace_most = [](const LightningShape&, bool) { return size_t{0}; },
         .lightning_plan = [](Stream&, const LightningShape&,
                              bool) { return std::string("cpu: token by token"); },
         .rope = oracle::rope,

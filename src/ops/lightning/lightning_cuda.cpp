@@ -144,6 +144,10 @@ size_t lightning_workspace(const LightningShape& shape, bool backward) {
     return boundaries_bytes(shape) + sm90_state_bytes(shape, plan, backward);
 }
 
+size_t lightning_workspace_most(const LightningShape& shape, bool backward) {
+    return boundaries_bytes(shape) + sm90_most_state_bytes(shape, current_target(), backward);
+}
+
 std::string lightning_plan(Stream& s, const LightningShape& shape, bool backward) {
     const LightningPass pass = backward ? LightningPass::backward
                                : shape.T == 1 && shape.sequences == shape.B

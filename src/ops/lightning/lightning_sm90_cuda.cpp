@@ -144,6 +144,11 @@ size_t sm90_state_bytes(const LightningShape& shape, const ScanPlan& plan, bool 
     return (backward ? 2 : 1) * padded(state_elements(shape) * plan.segments);
 }
 
+size_t sm90_most_state_bytes(const LightningShape& shape, const ScanTarget& target, bool backward) {
+    const int64_t states = most_segment_states(shape, target);
+    return (backward ? 2 : 1) * padded(states * shape.D * shape.E);
+}
+
 void sm90_forward(const CudaStream& stream, const ScanPlan& plan, const LightningShape& shape,
                   const LightningForward& call, const int32_t* cu_seqlens, float* states) {
     Request o;

@@ -13,6 +13,8 @@ ScanTarget scan_target(const CudaStream& stream, const LightningBackward& call);
 
 // Bytes of the states between segments, a multiple of 256; they lie at `states`, device memory.
 size_t sm90_state_bytes(const LightningShape& shape, const ScanPlan& plan, bool backward);
+// At least that, for as many tokens in these or fewer sequences.
+size_t sm90_most_state_bytes(const LightningShape& shape, const ScanTarget& target, bool backward);
 
 // cu_seqlens: device memory, or null. states: sm90_state_bytes() of device memory.
 void sm90_forward(const CudaStream& stream, const ScanPlan& plan, const LightningShape& shape,

@@ -102,7 +102,23 @@ double backward_cost(const ScanPlan& plan, int64_t blocks, int64_t chunks, doubl
     return main + first / 4 + kPass + d(segments - 1) * kStateRead * keys * plan.tile / 128;
 }
 
+int64_t multiprocessors_of(const ScanTarget& target) {
+    return target.multiprocessors > 0 ? target.multiprocessors : 132;
+}
+// Segments of all heads and sequences together: more than two for each multiprocessor never pay,
+// and so the memory for their states is bounded.
+int64_t most_segments(const ScanTarget& target) { return 2 * multiprocessors_of(target); }
+constexpr int kMostSegments = 64;    // of a sequence
+constexpr int64_t kFewestChunks = 4; // of a segment
+
 } // namespace
+
+int64_t most_segment_states(const LightningShape& shape, const ScanTarget& target) {
+    LightningShape one = shape;
+    one.sequences = one.B;
+    if (plan_scan_sm90(one, 1, target).kernel != ScanKernel::sm90) return 0;
+    return std::min(most_segments(target), shape.sequences * shape.H * kMostSegments);
+}
 
 ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget& target) {
     ScanPlan plan;
@@ -113,7 +129,7 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
         return plan;
     plan.kernel = ScanKernel::sm90;
     plan.key_width = keys > 192 ? 256 : keys > 128 ? 192 : keys <= 64 && N <= 64 ? 64 : 128;
-    const int64_t multiprocessors = target.multiprocessors > 0 ? target.multiprocessors : 132;
+    const int64_t multiprocessors = multiprocessors_of(target);
     const int64_t pairs = shape.sequences * shape.H * scans;
     const int64_t packed = shape.sequences > shape.B ? shape.sequences : 1;
     const int64_t chunks = (shape.T / packed + 63) / 64;
@@ -144,8 +160,9 @@ ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget
     const bool wide = N > 64;
     for (const int tile : {128, 64}) {
         if (tile == 128 && !wide) continue;
-        for (int segments = 1; segments <= 64 && segments <= std::max<int64_t>(1, chunks / 4);
-             ++segments) {
+        const int64_t most = std::min({int64_t{kMostSegments}, chunks / kFewestChunks,
+                                       most_segments(target) / (shape.sequences * shape.H)});
+        for (int segments = 1; segments <= std::max<int64_t>(1, most); ++segments) {
             const ScanPlan p = with(tile, segments);
             plans.emplace_back(price(p), p);
             least = std::min(least, plans.back().first);

@@ -148,6 +148,27 @@ TEST(ScanPlan, HopperSegments) {
     EXPECT_EQ(backward(1, 4194304, 4), 8); // 12
 }
 
+TEST(ScanPlan, StatesBetweenSegmentsAreBounded) {
+    const Philox random{3, 0};
+    int64_t cut = 0;
+    for (uint64_t draw = 0; draw < 4000; draw += 4) {
+        const auto T = static_cast<int64_t>(1 + random.below(draw, uint64_t{1} << (6 + draw % 15)));
+        const auto H = static_cast<int64_t>(1 + random.below(draw + 1, 40));
+        LightningShape packed = shape(1, T, H, 128, draw % 8 == 0 ? 256 : 64);
+        packed.sequences = T; // documents may be as short as one token
+        const int64_t most = most_segment_states(packed, kH100);
+        packed.sequences = static_cast<int64_t>(
+            1 + random.below(draw + 2, static_cast<uint64_t>(std::min<int64_t>(T, 30))));
+        for (const int scans : {1, 3}) {
+            const ScanPlan p = plan_scan_sm90(packed, scans, kH100);
+            if (p.segments == 1) continue;
+            ++cut;
+            EXPECT_LE(packed.sequences * H * p.segments, most) << T << " " << H;
+        }
+    }
+    EXPECT_GT(cut, 100);
+}
+
 // Host memory stands for a GPU's: plans read no element.
 struct Rows {
     alignas(16) unsigned char memory[64] = {};
