@@ -3,7 +3,6 @@
 #include "cli/bench_common.h"
 #include "cli/commands.h"
 #include "cli/machine.h"
-#include "infer/sampler.h"
 
 #include <algorithm>
 
@@ -70,16 +69,14 @@ void extend_to(Session& session, int64_t length) {
 }
 
 std::vector<double> decode_steps(Session& session, int64_t steps) {
-    SamplerOptions greedy;
-    greedy.temperature = 0;
     std::vector<int32_t> next(static_cast<size_t>(session.options().slots),
                               random_token(session.model(), 0));
     std::vector<double> seconds;
     for (int64_t i = 0; i < steps; ++i) {
         const Stopwatch watch;
-        session.decode(next);
-        for (size_t b = 0; b < next.size(); ++b)
-            next[b] = sample_token(session.logits(static_cast<int64_t>(b)), greedy, {}, 0, 0);
+        const auto chosen = session.decode_greedily(next);
+        TNL_CHECK(std::ranges::min(chosen) >= 0, "step {}: logits that are not finite", i);
+        std::ranges::copy(chosen, next.begin());
         seconds.push_back(watch.seconds());
     }
     return seconds;

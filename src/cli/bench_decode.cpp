@@ -1,6 +1,7 @@
 // transnormer bench decode: one token at a time, against the memory that must be read for it.
 #include "cli/bench_common.h"
 #include "cli/machine.h"
+#include "ops/limits.h"
 
 #include <algorithm>
 #include <cstdio>
@@ -57,6 +58,7 @@ int run_decode(const DecodeOptions& o) {
     const bool cpu = device->kind() == DeviceKind::cpu;
     std::optional<MemoryReader> reader;
     if (cpu) reader.emplace(*device);
+    const double copy = cpu ? 0 : copy_bandwidth(*device);
     const OwnedTensor weights = random_weights(model, *device, dtype);
     Session session(model, *device, weights, {dtype, o.batch, o.chunk});
     const int64_t weight_bytes = weight_bytes_read(model, dtype, o.batch);
@@ -87,6 +89,9 @@ int run_decode(const DecodeOptions& o) {
         if (cpu) {
             row["read_gigabytes_per_second"] = median(timed.bandwidth) / 1e9;
             row["fraction_of_read_bandwidth"] = median(timed.fraction);
+        } else {
+            row["copy_gigabytes_per_second"] = copy / 1e9;
+            row["fraction_of_copy_bandwidth"] = static_cast<double>(weight_bytes) / latency / copy;
         }
         row["session_bytes"] = session.memory().total();
         row["resident_bytes"] = resident_bytes();
@@ -113,8 +118,10 @@ int run_decode(const DecodeOptions& o) {
 void add_bench_decode(CLI::App& bench) {
     CLI::App* command =
         bench.add_subcommand("decode", "Tokens per second of the recurrence, random weights");
-    command->footer("On the CPU also the share of the memory read bandwidth, measured before and "
-                    "after every 16\nsteps, that reading the weights once a step amounts to.");
+    command->footer(
+        "Greedy choice included. Also the share of the memory's bandwidth that reading the "
+        "weights once a\nstep amounts to: on the CPU of reads, measured before and after "
+        "every 16 steps; on a GPU\nof copies within its memory.");
     const auto o = std::make_shared<DecodeOptions>();
     o->common.add_to(*command);
     command->add_option("--preset", o->preset,

@@ -26,17 +26,50 @@ void check_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared) {
         cudaGetErrorString(error)));
 }
 
-// An empty grid is no work, not an error.
-template <class... P, class... A>
-void launch(const CudaStream& stream, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
-            A&&... arguments) {
-    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+template <class... P> void allow_shared(void (*kernel)(P...), size_t shared) {
     if (shared > kDefaultSharedMemory)
         check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
                                         static_cast<int>(shared)),
                    "cudaFuncSetAttribute for shared memory");
+}
+
+// An empty grid is no work, not an error.
+template <class... P, class... A>
+void launch(const CudaStream& stream, void (*kernel)(P...), dim3 grid, dim3 block, size_t shared,
+            A&&... arguments) {
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    allow_shared(kernel, shared);
     kernel<<<grid, block, shared, stream.stream>>>(static_cast<A&&>(arguments)...);
+    check_launch(kernel, grid, block, shared);
+}
+
+// The same for a kernel that may begin before the one in front of it ends: see cuda/early.cuh for
+// what it has to do. On older GPUs and on borrowed streams it begins after that.
+template <class... P, class... A>
+void launch_early(const CudaStream& stream, void (*kernel)(P...), dim3 grid, dim3 block,
+                  size_t shared, A&&... arguments) {
+    if (stream.props.major < 9 || stream.borrowed())
+        return launch(stream, kernel, grid, block, shared, static_cast<A&&>(arguments)...);
+    if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+    allow_shared(kernel, shared);
+    // A multiprocessor takes blocks of two kernels at once only where both want its memory divided
+    // alike.
+    check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                    cudaFuncAttributePreferredSharedMemoryCarveout,
+                                    cudaSharedmemCarveoutMaxShared),
+               "cudaFuncSetAttribute for the division of memory");
+    cudaLaunchAttribute early{};
+    early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+    early.val.programmaticStreamSerializationAllowed = 1;
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream.stream;
+    config.attrs = &early;
+    config.numAttrs = 1;
+    (void)cudaLaunchKernelEx(&config, kernel, static_cast<A&&>(arguments)...);
     check_launch(kernel, grid, block, shared);
 }
 

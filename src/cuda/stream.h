@@ -39,12 +39,16 @@ struct CudaStream {
     cublasHandle_t blas = nullptr; // full f32, no TF32; f32 sums of bf16 products
     cudaDeviceProp props{};
 
+    bool borrowed() const { return !owned_; }
+
     // Makes this stream's GPU the calling thread's.
     void use() const { check_cuda(cudaSetDevice(device), "cudaSetDevice"); }
 
     // At least `bytes`, 256-byte aligned, until the next call of scratch: kernels of one stream run
     // in order, so each operation may take all of it. Grows, rarely, by waiting for the stream.
     void* scratch(size_t bytes);
+    // Where it lies now, null before the first call: what recorded work may still point to.
+    const void* scratch_address() const { return scratch_; }
 
     // cuBLAS's, for products of this stream by cuBLASLt.
     static constexpr size_t kBlasWorkspace = size_t{64} << 20;

@@ -222,8 +222,18 @@ void Engine::Loop::decode_turn() {
     if (running_.empty()) return;
     std::vector<int32_t> tokens;
     for (const Sequence& s : running_) tokens.push_back(s.newest.token);
+    const bool greedy = std::ranges::all_of(running_, [](const Sequence& s) {
+        const EngineRequest& r = s.job->request;
+        return r.generate.sampler.plainly_greedy() && !r.logprobs;
+    });
+    std::span<const int32_t> chosen;
     try {
-        session_.decode(tokens);
+        if (greedy)
+            chosen = session_.decode_greedily(tokens);
+        else
+            session_.decode(tokens);
+        for (size_t i = 0; i < chosen.size(); ++i) // where the reason is wanted
+            if (chosen[i] < 0) session_.fetch_logits(static_cast<int64_t>(i));
     } catch (const std::exception& e) {
         for (Sequence& s : running_) {
             s.done = true;
@@ -237,11 +247,13 @@ void Engine::Loop::decode_turn() {
         const std::lock_guard lock(mutex_);
         ++stats_.steps;
     }
-    choose(0, [](size_t i) { return static_cast<int64_t>(i); });
+    choose(
+        0, [](size_t i) { return static_cast<int64_t>(i); }, chosen);
 }
 
 // Chooses a token for running_[first..], whose logits are the session's rows row_of(i).
-void Engine::Loop::choose(size_t first, const std::function<int64_t(size_t)>& row_of) {
+void Engine::Loop::choose(size_t first, const std::function<int64_t(size_t)>& row_of,
+                          std::span<const int32_t> chosen) {
     const auto count = static_cast<int64_t>(running_.size() - first);
     std::vector<std::string> faults(static_cast<size_t>(count));
     session_.device().stream().threads->parallel_for(count, 1, [&](int64_t begin, int64_t end) {
@@ -249,6 +261,10 @@ void Engine::Loop::choose(size_t first, const std::function<int64_t(size_t)>& ro
             Sequence& s = running_[first + static_cast<size_t>(i)];
             const GenerateRequest& r = s.job->request.generate;
             if (r.max_new_tokens == 0) continue;
+            if (!chosen.empty() && chosen[static_cast<size_t>(i)] >= 0) {
+                s.newest = {chosen[static_cast<size_t>(i)], 0, {}};
+                continue;
+            }
             const auto logits = session_.logits(row_of(first + static_cast<size_t>(i)));
             try {
                 const int32_t token = sample_token(

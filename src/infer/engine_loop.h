@@ -60,7 +60,9 @@ class Engine::Loop {
     void start(const std::vector<JobPtr>& jobs); // their prompts are read: first tokens
     void decode_turn();
 
-    void choose(size_t first, const std::function<int64_t(size_t)>& row_of);
+    // chosen: greedy choices that the session made, -1 where it could not; else none.
+    void choose(size_t first, const std::function<int64_t(size_t)>& row_of,
+                std::span<const int32_t> chosen = {});
     void accept(Sequence& sequence);
     void fail_job(Job& job, const std::string& message);
     void forget(Ticket ticket);

@@ -72,11 +72,30 @@ class Generation {
         const auto start = Clock::now();
         std::vector<int32_t> tokens;
         for (const Active& a : active_) tokens.push_back(a.token);
-        session_.decode(tokens);
-        choose(0);
+        if (std::ranges::all_of(active_, [&](const Active& a) {
+                return requests_[a.request].sampler.plainly_greedy();
+            })) {
+            accept_chosen(session_.decode_greedily(tokens));
+        } else {
+            session_.decode(tokens);
+            choose(0);
+        }
         times_.decode_seconds += seconds_since(start);
         ++times_.decode_steps;
         times_.decode_tokens += static_cast<int64_t>(tokens.size());
+    }
+
+    // The greedy choices of all that are active.
+    void accept_chosen(std::span<const int32_t> chosen) {
+        for (size_t i = 0; i < chosen.size(); ++i) {
+            Active& a = active_[i];
+            a.token = chosen[i];
+            if (a.token < 0) // throws, naming the logit
+                sample_token(session_.fetch_logits(static_cast<int64_t>(i)),
+                             requests_[a.request].sampler, {}, 0, 0);
+        }
+        for (Active& a : active_) accept(a);
+        drop_finished();
     }
 
     // Chooses a token for active_[first..], whose logits are rows 0.. of the session.

@@ -125,6 +125,11 @@ void SamplerOptions::validate() const {
         require(!std::isnan(bias) && bias < HUGE_VALF, "logit_bias", bias, "a number");
 }
 
+bool SamplerOptions::plainly_greedy() const {
+    return temperature == 0 && repetition_penalty == 1 && presence_penalty == 0 &&
+           frequency_penalty == 0 && logit_bias.empty();
+}
+
 void SeenTokens::add(int32_t token) {
     TNL_CHECK(token >= 0 && static_cast<size_t>(token) < seen_.size(),
               "token {} is not in a vocabulary of {}", token, seen_.size());

@@ -29,6 +29,8 @@ struct SamplerOptions {
     std::vector<std::pair<int32_t, float>> logit_bias; // added to the logits of these tokens
     uint64_t seed = 0;
 
+    // Whether the choice is the largest logit as it is.
+    bool plainly_greedy() const;
     // Throws UsageError naming the field, its value and its range.
     void validate() const;
 };

@@ -56,6 +56,8 @@ Session::Buffers::Buffers(Arena& arena, const Model& model, const Options& optio
     last = arena.tensor(options.dtype, {B, C}, "last");
     logits = arena.tensor(acc_of(options.dtype),
                           {std::max(B, options.scored_rows), model.config().vocab_size}, "logits");
+    step = arena.tensor(DType::i32, {2, B}, "step");
+    chosen = arena.tensor(DType::i32, {B}, "chosen");
 }
 
 Session::Memory Session::measure(const Model& model, const Kernels& kernels,
@@ -84,7 +86,8 @@ Session::Session(const Model& model, Device& device, Tensor weights, Options opt
       scratch_("session scratch", device, memory_.scratch),
       states_(model.make_states(state_arena_, acc_of(options.dtype), options.slots)),
       buffers_(buffer_arena_, model, options),
-      slopes_(upload_slopes(model.config(), device, acc_of(options.dtype))) {
+      slopes_(upload_slopes(model.config(), device, acc_of(options.dtype))),
+      host_(device, DType::i32, {3, options.slots}, Place::host) {
     TNL_CHECK(weights.is({model.params().flat_size()}) && weights.dtype == options.dtype,
               "weights are {} {}, wanted {} [{}]", name_of(weights.dtype), weights.shape_string(),
               name_of(options.dtype), model.params().flat_size());
@@ -237,29 +240,6 @@ void Session::run_pieces(std::span<const Piece> pieces,
     const Tensor last = buffers_.last.slice(0, 0, wanted);
     kernels_.embed_forward(run.stream, last, h, buffers_.picked.slice(0, 0, wanted), 1);
     fetch_logits(last, to_rows);
-}
-
-void Session::decode(std::span<const int32_t> tokens) {
-    const auto B = static_cast<int64_t>(tokens.size());
-    TNL_CHECK(B >= 1 && B <= options_.slots, "{} tokens for {} slots", B, options_.slots);
-    positions_.clear();
-    std::vector<int64_t> to_rows(tokens.size());
-    std::iota(to_rows.begin(), to_rows.end(), 0);
-    for (size_t i = 0; i < tokens.size(); ++i) {
-        check_tokens(tokens.subspan(i, 1), lengths_[i]);
-        positions_.push_back(static_cast<int32_t>(lengths_[i]++));
-    }
-    device_.upload(buffers_.ids.data, tokens.data(), tokens.size() * sizeof(int32_t));
-    device_.upload(buffers_.positions.data, positions_.data(), tokens.size() * sizeof(int32_t));
-    Batch batch;
-    batch.ids = buffers_.ids.slice(0, 0, B);
-    batch.positions = buffers_.positions.slice(0, 0, B);
-    batch.sequences = B;
-    const States states = slots_view(0, B);
-    const Tensor h = buffers_.h.slice(0, 0, B);
-    Run run = make_run();
-    model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
-    fetch_logits(h, to_rows);
 }
 
 void Session::fetch_logits(Tensor h, std::span<const int64_t> to_rows) {

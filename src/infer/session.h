@@ -8,7 +8,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
+#include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 namespace tnl {
@@ -26,6 +29,8 @@ class Session {
     };
     // weights: flat, options.dtype, on the device; model, device and weights must outlive this.
     Session(const Model& model, Device& device, Tensor weights, Options options);
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
 
     // The memory that a session of these options takes beside the weights, in bytes.
     struct Memory {
@@ -59,8 +64,14 @@ class Session {
     // Appends tokens[i] to the sequence of slot i. Then logits(i) are those after it.
     void decode(std::span<const int32_t> tokens);
 
-    // f32, [V], of the last call.
+    // The same, and returns each slot's greedy choice, as Kernels::argmax has it (-1: none). Leaves
+    // logits() alone: on a GPU they stay there.
+    std::span<const int32_t> decode_greedily(std::span<const int32_t> tokens);
+
+    // f32, [V], of the last call but those of decode_greedily.
     std::span<const float> logits(int64_t row) const;
+    // After decode_greedily: fetches a row of its logits.
+    std::span<const float> fetch_logits(int64_t row);
 
     const Model& model() const { return model_; }
     Device& device() const { return device_; }
@@ -76,6 +87,8 @@ class Session {
         Tensor picked;         // [slots] i32: rows whose logits are wanted
         Tensor h, last;        // [rows,C], [slots,C]
         Tensor logits;         // [max(slots, scored_rows),V] acc
+        Tensor step;           // [2,slots] i32: ids and positions of one token a slot
+        Tensor chosen;         // [slots] i32
         Buffers(Arena& arena, const Model& model, const Options& options);
     };
     // A part of one text that goes into one call.
@@ -91,6 +104,10 @@ class Session {
                  const EachLogits* each);
     States slots_view(int64_t begin, int64_t end) const;
     Run make_run();
+    // A step of slots [0, B), tokens as decode has them; the first of its kind runs as it is, the
+    // next are replayed. choose: with the greedy choice.
+    void run_step(std::span<const int32_t> tokens, bool choose);
+    void step(int64_t B, bool choose);
     void fetch_logits(Tensor h, std::span<const int64_t> to_rows);
     void score_rows(Tensor h, int64_t begin, const EachLogits& each);
     void download_logits(float* to, Tensor row);
@@ -105,6 +122,12 @@ class Session {
     States states_;
     Buffers buffers_;
     OwnedTensor slopes_;
+    OwnedTensor host_; // [3,slots] i32, in the host's memory: ids, positions, choices of a step
+    struct Step {
+        bool ran = false;
+        std::unique_ptr<Recording> recorded;
+    };
+    std::map<std::pair<int64_t, bool>, Step> steps_;             // of (B, choose)
     std::vector<int64_t> lengths_;                               // per slot
     std::vector<int32_t> ids_, positions_, cu_seqlens_, picked_; // host side of a call
     std::vector<float> logits_;                                  // [slots,V]

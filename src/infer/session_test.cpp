@@ -1,5 +1,6 @@
 #include "infer/session.h"
 
+#include "infer/generator.h"
 #include "infer/testbed.h"
 #include "model/testbed.h"
 
@@ -157,6 +158,64 @@ TEST_P(SessionOfVariant, MoveAndResetAreAboutOneSlot) {
     prefill(alone, 0, {second});
     EXPECT_LT(state_distance(alone, 0, s, 2), 1e-13);
     EXPECT_EQ(s.length(2), 50);
+}
+
+// With few_rows, for which no CPU gains, in place of the calls that it stands for.
+TEST_P(SessionOfVariant, StepsOfFewRowsAreTheSteps) {
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+        ModelBed b(small_config(GetParam()), dtype, cpu_oracle_kernels(), 2);
+        Kernels few = cpu_oracle_kernels();
+        few.few_rows_pays = [](int64_t M, int64_t, DType) { return M <= kFewRows; };
+        Session fused(b.model, *b.device, b.weights, {dtype, 3, 16, &few}),
+            plain(b.model, *b.device, b.weights, {dtype, 3, 16, &cpu_oracle_kernels()});
+        for (Session* s : {&fused, &plain})
+            prefill(*s, 0, {random_tokens(3, 1), random_tokens(40, 2), random_tokens(9, 3)});
+        for (uint64_t i = 0; i < 20; ++i) {
+            const auto next = random_tokens(3, 50 + i);
+            fused.decode(next);
+            plain.decode(next);
+            for (int64_t row = 0; row < 3; ++row)
+                ASSERT_TRUE(std::ranges::equal(fused.logits(row), plain.logits(row)))
+                    << name_of(dtype) << " step " << i << " row " << row;
+        }
+    }
+}
+
+TEST_P(SessionOfVariant, GreedyStepsAreTheSteps) {
+    ModelBed b = bed(DType::f32);
+    SamplerOptions greedy;
+    greedy.temperature = 0;
+    Session quick(b.model, *b.device, b.weights, {DType::f32, 3, 16}),
+        plain(b.model, *b.device, b.weights, {DType::f32, 3, 16});
+    for (Session* s : {&quick, &plain}) prefill(*s, 0, {random_tokens(3, 1), random_tokens(40, 2)});
+    for (const size_t B : {2u, 3u, 1u, 2u}) { // the later steps of a size are replayed
+        std::vector<int32_t> next(B, 5);
+        for (int i = 0; i < 6; ++i) {
+            const auto chosen = quick.decode_greedily(next);
+            plain.decode(next);
+            for (size_t row = 0; row < B; ++row) {
+                const auto logits = plain.logits(static_cast<int64_t>(row));
+                next[row] = sample_token(logits, greedy, {}, 0, 0);
+                ASSERT_EQ(chosen[row], next[row]) << B << " " << i;
+                ASSERT_TRUE(
+                    std::ranges::equal(quick.fetch_logits(static_cast<int64_t>(row)), logits));
+            }
+        }
+        for (Session* s : {&quick, &plain}) s->move(0, 1);
+    }
+    EXPECT_EQ(quick.length(0), plain.length(0));
+}
+
+TEST(Session, ChoosesNoneWhereLogitsAreNotFinite) {
+    ModelBed b(small_config(false), DType::f32, cpu_kernels());
+    for (int64_t i = 0; i < b.weights.size(); ++i) b.set(i, HUGE_VAL);
+    Session session(b.model, *b.device, b.weights, {DType::f32, 1, 4});
+    const std::vector<int32_t> next{1};
+    EXPECT_EQ(session.decode_greedily(next)[0], -1);
+    GenerateRequest request;
+    request.prompt = {1};
+    request.sampler.temperature = 0;
+    EXPECT_THROW(generate(session, {&request, 1}), Error);
 }
 
 TEST(Session, TakesAStateThatWasComputedElsewhere) {

@@ -84,6 +84,13 @@ void Block::mix(Run& run, const Tensor& weights, Tensor x, Tensor y, const Batch
 
 void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,
                     const LayerPassing& states, Saved* saved) const {
+    if (const int64_t rows = x.shape[0]; !saved && token_norm_.keeps_output() &&
+                                         channel_norm_.keeps_output() && mixer_.steps(run, rows) &&
+                                         sglu_.steps(run, rows)) {
+        mixer_.step(run, weights, x, token_norm_, batch, states);
+        sglu_.step(run, weights, x, channel_norm_);
+        return;
+    }
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {x.shape[0], width_}, "block.normed");
     mix(run, weights, x, normed(run, weights, token_norm_, y, x, saved ? &saved->token : nullptr),

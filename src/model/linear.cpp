@@ -99,6 +99,11 @@ void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool a
     if (bias_) run.kernels.bias_forward(run.stream, y, bias_.in(weights));
 }
 
+void Linear::few_rows(Run& run, const Tensor& weights, FewRows call) const {
+    call.b = weight_.in(weights);
+    run.kernels.few_rows(run.stream, call);
+}
+
 void Linear::backward_input(Run& run, const Tensor& weights, Tensor dx, const Gradient& dy,
                             bool accumulate) const {
     const float beta = accumulate ? 1 : 0;
@@ -131,6 +136,15 @@ Norm::Norm(ParamTable& table, const std::string& name, int64_t width, const Mode
 }
 
 NormWeights Norm::in(const Tensor& flat) const { return {weight_.in(flat), bias_.in(flat)}; }
+
+FewRows Norm::few_rows(Tensor x) const {
+    TNL_CHECK(kind_ == NormKind::srms, "a norm with weights in front of a product of a few rows");
+    FewRows call;
+    call.a = x;
+    call.before = FewRows::Before::srms;
+    call.eps = eps_;
+    return call;
+}
 
 void Norm::forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tensor x) const {
     run.kernels.norm_forward(run.stream, y, stats, x, kind_, in(weights), eps_);

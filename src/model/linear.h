@@ -53,6 +53,12 @@ class Linear {
     // added to y when accumulate
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate = false,
                  const Fp8Matrix& kept = {}) const;
+    // Whether few_rows pays for this layer: no bias, no products of 8 bits, few enough rows.
+    bool few_rows_pays(const Run& run, int64_t rows) const {
+        return !bias_ && !narrow(run) && run.kernels.few_rows_pays(rows, in(), run.dtype);
+    }
+    // call, of which b is W
+    void few_rows(Run& run, const Tensor& weights, FewRows call) const;
     // dx = dy W, added to dx when accumulate
     void backward_input(Run& run, const Tensor& weights, Tensor dx, const Gradient& dy,
                         bool accumulate = false) const;
@@ -84,6 +90,8 @@ class Norm {
     };
     // Without weights, y and one number a row tell all: y need not be made again.
     bool keeps_output() const { return kind_ == NormKind::srms; }
+    // The product of norm(x) [N,C], N few, to be completed; the norm has no weights.
+    FewRows few_rows(Tensor x) const;
     // y = norm(x), stats [N,2] acc (optional)
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tensor x) const;
     // dx (+)= d norm(x)^T dy

@@ -90,6 +90,12 @@ Mixer::Qkv Mixer::activate(Run& run, const Tensor& weights, const Tensor& proj,
         out.ka = activated(1, qk_act_, "mixer.k");
         out.va = activated(2, v_act_, "mixer.v");
     }
+    place(run, weights, out, batch);
+    return out;
+}
+
+void Mixer::place(Run& run, const Tensor& weights, Qkv& out, const Batch& batch) const {
+    const int64_t N = out.qa.shape[0];
     out.q = out.qa;
     out.k = out.ka;
     out.v = out.va;
@@ -105,7 +111,22 @@ Mixer::Qkv Mixer::activate(Run& run, const Tensor& weights, const Tensor& proj,
         run.kernels.cast(run.stream, out.v, out.va);
         run.kernels.mask_rows(run.stream, out.v, batch.value_mask);
     }
-    return out;
+}
+
+void Mixer::attend(Run& run, Tensor o, const Qkv& qkv, const Batch& batch,
+                   const LayerPassing& states) const {
+    LightningForward call;
+    call.q = by_sequence(qkv.q, batch);
+    call.k = by_sequence(qkv.k, batch);
+    call.v = by_sequence(qkv.v, batch);
+    call.o = by_sequence(heads(o), batch);
+    call.slopes = run.slopes.slice(0, layer_, layer_ + 1).reshape({heads_});
+    call.state_in = states.in;
+    call.state_out = states.out;
+    call.cu_seqlens = batch.cu_seqlens;
+    call.state_settled = true; // the projection comes before
+    call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
+    run.kernels.lightning_forward(run.stream, call);
 }
 
 Tensor Mixer::gate(const Saved& saved) const {
@@ -126,18 +147,7 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
     }
     {
         const auto inner = run.scratch.scope();
-        const Qkv qkv = activate(run, weights, s.proj, batch);
-        LightningForward call;
-        call.q = by_sequence(qkv.q, batch);
-        call.k = by_sequence(qkv.k, batch);
-        call.v = by_sequence(qkv.v, batch);
-        call.o = by_sequence(heads(s.o), batch);
-        call.slopes = run.slopes.slice(0, layer_, layer_ + 1).reshape({heads_});
-        call.state_in = states.in;
-        call.state_out = states.out;
-        call.cu_seqlens = batch.cu_seqlens;
-        call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
-        run.kernels.lightning_forward(run.stream, call);
+        attend(run, s.o, activate(run, weights, s.proj, batch), batch, states);
     }
     const Tensor gated = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.gated");
     if (has_gate_)
@@ -145,6 +155,42 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
     else
         norm_.forward(run, weights, gated, s.o_stats, s.o);
     out_.forward(run, weights, y, gated, true, s.gated8);
+}
+
+bool Mixer::steps(const Run& run, int64_t rows) const {
+    const bool one_act = v_act_ == qk_act_ || v_act_ == Activation::identity;
+    return has_gate_ && !low_rank_ && norm_.keeps_output() && one_act &&
+           qk_act_ != Activation::exp && gate_act_ != Activation::exp &&
+           proj_.few_rows_pays(run, rows) && out_.few_rows_pays(run, rows);
+}
+
+void Mixer::step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, const Batch& batch,
+                 const LayerPassing& states) const {
+    const auto scope = run.scratch.scope();
+    const int64_t N = x.shape[0];
+    FewRows in = norm.few_rows(x);
+    in.c = run.scratch.tensor(run.dtype, {N, proj_.out()}, "mixer.qkvu");
+    in.after = FewRows::After::activation;
+    in.act = qk_act_;
+    in.acted = (v_act_ == qk_act_ ? 3 : 2) * hidden_;
+    proj_.few_rows(run, weights, in);
+    const Tensor o = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.o");
+    {
+        const auto inner = run.scratch.scope();
+        Qkv qkv;
+        qkv.qa = heads(part(in.c, 0));
+        qkv.ka = heads(part(in.c, 1));
+        qkv.va = heads(part(in.c, 2));
+        place(run, weights, qkv, batch);
+        attend(run, o, qkv, batch, states);
+    }
+    FewRows out = norm_.few_rows(o);
+    out.c = x;
+    out.before = FewRows::Before::srms_gate;
+    out.g = part(in.c, 3);
+    out.gate_act = gate_act_;
+    out.beta = 1;
+    out_.few_rows(run, weights, out);
 }
 
 void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,

@@ -26,6 +26,11 @@ class Mixer {
     // y [N,C] is added to, x [N,C]; states [sequences,H,Dk,D] acc
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
                  const LayerPassing& states, Saved* saved) const;
+    // x [N,C] += the mixer's output for norm(x), in a few kernels: few rows, nothing kept for a
+    // backward.
+    bool steps(const Run& run, int64_t rows) const;
+    void step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, const Batch& batch,
+              const LayerPassing& states) const;
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
                   Tensor x, const Batch& batch, const LayerPassing& states,
                   const Saved& saved) const;
@@ -37,6 +42,10 @@ class Mixer {
     };
     // Activations and LRPE, into scratch where they change anything.
     Qkv activate(Run& run, const Tensor& weights, const Tensor& proj, const Batch& batch) const;
+    // q, k and v from qa, ka and va: LRPE and mask.
+    void place(Run& run, const Tensor& weights, Qkv& qkv, const Batch& batch) const;
+    void attend(Run& run, Tensor o, const Qkv& qkv, const Batch& batch,
+                const LayerPassing& states) const;
     Tensor gate(const Saved& saved) const; // u, [N,h]
     // From the gradients of what the attention reads (dq, dk; dv already lies in dproj) to the
     // projection's, dproj [N,3h..].

@@ -87,7 +87,15 @@ void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batc
 }
 
 void Model::logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const {
-    run.kernels.gemm(run.stream, logits, h, head_.in(weights), false, true, 1, 0);
+    const Tensor head = head_.in(weights);
+    if (run.kernels.few_rows_pays(h.shape[0], h.shape[1], run.dtype)) {
+        FewRows call;
+        call.c = logits;
+        call.a = h;
+        call.b = head;
+        return run.kernels.few_rows(run.stream, call);
+    }
+    run.kernels.gemm(run.stream, logits, h, head, false, true, 1, 0);
 }
 
 void Model::head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, const Batch& batch,

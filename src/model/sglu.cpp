@@ -23,6 +23,24 @@ void Sglu::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* s
     out_.forward(run, weights, y, h, true, s.h8);
 }
 
+bool Sglu::steps(const Run& run, int64_t rows) const {
+    return act_ != Activation::exp && in_.few_rows_pays(run, rows) && out_.few_rows_pays(run, rows);
+}
+
+void Sglu::step(Run& run, const Tensor& weights, Tensor x, const Norm& norm) const {
+    const auto scope = run.scratch.scope();
+    FewRows in = norm.few_rows(x);
+    in.c = run.scratch.tensor(run.dtype, {x.shape[0], width_}, "sglu.h");
+    in.after = FewRows::After::gate;
+    in.act = act_;
+    in_.few_rows(run, weights, in);
+    FewRows out;
+    out.c = x;
+    out.a = in.c;
+    out.beta = 1;
+    out_.few_rows(run, weights, out);
+}
+
 void Sglu::project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const {
     in_.forward(run, weights, saved.uv, x, false, saved.x8);
     saved.h8 = {};

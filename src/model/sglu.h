@@ -21,6 +21,9 @@ class Sglu {
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
     // y += the unit's output
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const;
+    // x += the unit's output for norm(x), in two kernels: few rows, nothing kept for a backward.
+    bool steps(const Run& run, int64_t rows) const;
+    void step(Run& run, const Tensor& weights, Tensor x, const Norm& norm) const;
     // The first half of forward: fills saved.
     void project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const;
     void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,

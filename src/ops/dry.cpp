@@ -6,6 +6,8 @@ Kernels dry_kernels(const Kernels& real) {
     return {
         .name = "dry",
         .gemm = [](Stream&, Tensor, Tensor, Tensor, bool, bool, float, float) {},
+        .few_rows = [](Stream&, const FewRows&) {},
+        .few_rows_pays = real.few_rows_pays,
         .bias_forward = [](Stream&, Tensor, Tensor) {},
         .bias_backward = [](Stream&, Tensor, Tensor) {},
         .fp8_quantize = [](Stream&, Fp8Matrix, Tensor, Tensor) {},
@@ -35,6 +37,7 @@ Kernels dry_kernels(const Kernels& real) {
         .softmax_workspace = real.softmax_workspace,
         .softmax_plan = real.softmax_plan,
         .cross_entropy = [](Stream&, Tensor, Tensor, Tensor, bool, float) {},
+        .argmax = [](Stream&, Tensor, Tensor) {},
         .mask_rows = [](Stream&, Tensor, Tensor) {},
         .adamw = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, const AdamW&) {},
         .sum_squares = [](Stream&, Tensor, Tensor) {},

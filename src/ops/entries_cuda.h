@@ -7,6 +7,8 @@ namespace tnl::cuda {
 
 void gemm(Stream&, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b, float alpha,
           float beta);
+void few_rows(Stream&, const FewRows&);
+bool few_rows_pays(int64_t M, int64_t K, DType dtype);
 void fp8_quantize(Stream&, Fp8Matrix y, Tensor transposed, Tensor x);
 void fp8_gemm(Stream&, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fast);
 void bias_forward(Stream&, Tensor y, Tensor bias);
@@ -49,6 +51,8 @@ std::string softmax_plan(DType);
 
 // A target at or above V gives a loss of NaN: ids are not read back to be checked.
 void cross_entropy(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient, float scale);
+
+void argmax(Stream&, Tensor ids, Tensor x);
 
 void mask_rows(Stream&, Tensor y, Tensor mask);
 void adamw(Stream&, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor g, const AdamW&);

@@ -47,6 +47,27 @@ struct AdamW {
     int64_t first = 0;        // of stochastic rounding: the range's place among all weights
 };
 
+// c = after(before(a) b^T) + beta c: the product of a few rows, as in writing token by token, with
+// what stands before and after it in a layer. a [M,K], b [N,K], M at most kFewRows; c [M,N] of a's
+// dtype, or acc where nothing comes after. No activation may be exp. Each step is rounded to a's
+// dtype as if it were a call of its own.
+struct FewRows {
+    enum class Before { nothing, srms, srms_gate };
+    enum class After { nothing, activation, gate };
+    Tensor c, a;
+    Tensor b; // loading it may begin while the call before ends: that one does not write it
+    Before before = Before::nothing;
+    float eps = 0;                              // srms: srms(a)
+    Tensor g;                                   // [M,K]; srms_gate: srms(a) * gate_act(g)
+    Activation gate_act = Activation::identity; //
+    After after = After::nothing;
+    Activation act = Activation::identity;
+    int64_t acted = 0; // activation: act of columns [0, acted), the others as they are
+    // gate: with u = columns [0, N/2) and v the others, act(u) * v; c is [M,N/2] then
+    float beta = 0; // 0 or 1; 0 where something comes after
+};
+constexpr int64_t kFewRows = 8;
+
 struct Kernels {
     const char* name;
 
@@ -56,6 +77,9 @@ struct Kernels {
     // when beta is 0.
     void (*gemm)(Stream&, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transpose_b,
                  float alpha, float beta);
+    void (*few_rows)(Stream&, const FewRows&);
+    // Whether few_rows pays on products of so many rows and so long sums; it works wherever.
+    bool (*few_rows_pays)(int64_t M, int64_t K, DType dtype);
     // y[N,C] += bias[C]
     void (*bias_forward)(Stream&, Tensor y, Tensor bias);
     // dbias[C] (acc) += column sums of dy[N,C]
@@ -144,6 +168,11 @@ struct Kernels {
     // ignored targets zero.
     void (*cross_entropy)(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient,
                           float scale);
+
+    // ---- choice ----
+    // ids[N] i32: the column of each row's largest number, the lowest on a tie, of x[N,V] (float);
+    // -1 where a row holds NaN or +infinity, or nothing above -infinity.
+    void (*argmax)(Stream&, Tensor ids, Tensor x);
 
     // ---- rows and flat ranges ----
     // Rows of y [N,C] (or [N,H,D]) whose mask[N] (i32) is 0 become 0.

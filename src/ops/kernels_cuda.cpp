@@ -6,6 +6,8 @@ const Kernels* cuda_kernels() {
     static const Kernels kernels{
         .name = "cuda",
         .gemm = cuda::gemm,
+        .few_rows = cuda::few_rows,
+        .few_rows_pays = cuda::few_rows_pays,
         .bias_forward = cuda::bias_forward,
         .bias_backward = cuda::bias_backward,
         .fp8_quantize = cuda::fp8_quantize,
@@ -33,6 +35,7 @@ const Kernels* cuda_kernels() {
         .softmax_workspace = cuda::softmax_workspace,
         .softmax_plan = cuda::softmax_plan,
         .cross_entropy = cuda::cross_entropy,
+        .argmax = cuda::argmax,
         .mask_rows = cuda::mask_rows,
         .adamw = cuda::adamw,
         .sum_squares = cuda::sum_squares,

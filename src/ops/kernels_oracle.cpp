@@ -1,8 +1,10 @@
 #include "ops/act/act.h"
 #include "ops/adam/adam.h"
+#include "ops/argmax/argmax.h"
 #include "ops/embed/embed.h"
 #include "ops/flat/flat.h"
 #include "ops/fp8/fp8_cpu.h"
+#include "ops/gemm/few_rows.h"
 #include "ops/gemm/gemm.h"
 #include "ops/lightning/lightning_cpu.h"
 #include "ops/loss/loss.h"
@@ -16,6 +18,8 @@ const Kernels& cpu_oracle_kernels() {
     static const Kernels kernels{
         .name = "cpu oracle",
         .gemm = oracle::gemm,
+        .few_rows = oracle::few_rows,
+        .few_rows_pays = [](int64_t, int64_t, DType) { return false; },
         .bias_forward = oracle::bias_forward,
         .bias_backward = oracle::bias_backward,
         .fp8_quantize = oracle::fp8_quantize,
@@ -44,6 +48,7 @@ const Kernels& cpu_oracle_kernels() {
         .softmax_workspace = [](const SoftmaxShape&, bool) { return size_t{0}; },
         .softmax_plan = [](DType) { return std::string("cpu: every pair of tokens"); },
         .cross_entropy = oracle::cross_entropy,
+        .argmax = oracle::argmax,
         .mask_rows = oracle::mask_rows,
         .adamw = oracle::adamw,
         .sum_squares = oracle::sum_squares,

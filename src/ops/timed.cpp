@@ -49,6 +49,9 @@ double bytes_of(const Tensor& x) {
     return x.rank == 0 ? 0 : static_cast<double>(x.size() * size_of(x.dtype));
 }
 double bytes_of(const Fp8Matrix& x) { return bytes_of(x.codes); }
+double bytes_of(const FewRows& c) {
+    return bytes_of(c.a) + bytes_of(c.b) + bytes_of(c.g) + (c.beta == 0 ? 1 : 2) * bytes_of(c.c);
+}
 double bytes_of(const LightningForward& c) {
     double sum = 0;
     for (const Tensor* x : {&c.q, &c.k, &c.v, &c.o, &c.state_in, &c.state_out}) sum += bytes_of(*x);
@@ -158,6 +161,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     s.cells[fp8_gemm_cell] = {"gemm, fp8"};
     table.fp8_gemm = timed_fp8_gemm;
 #define TNL_WRAP(member) wrap<&Kernels::member>(table, #member)
+    TNL_WRAP(few_rows);
     TNL_WRAP(fp8_quantize);
     TNL_WRAP(bias_forward);
     TNL_WRAP(bias_backward);
@@ -179,6 +183,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     TNL_WRAP(softmax_forward);
     TNL_WRAP(softmax_backward);
     TNL_WRAP(cross_entropy);
+    TNL_WRAP(argmax);
     TNL_WRAP(mask_rows);
     TNL_WRAP(adamw);
     TNL_WRAP(sum_squares);

@@ -30,6 +30,13 @@ struct Stream {
     bool same_shapes = false;
 };
 
+// Work that was given to a stream once and can be given to it again at little cost.
+class Recording {
+  public:
+    virtual ~Recording() = default;
+    virtual void replay() = 0; // in stream order
+};
+
 class Device {
   public:
     virtual ~Device() = default;
@@ -49,6 +56,11 @@ class Device {
     virtual void synchronize() = 0;
     // Seconds that the device takes for what `work` gives to the stream, by its own clock; waits.
     virtual double seconds(const std::function<void()>& work) = 0;
+    // Keeps what `work` gives to the stream, without running it. The work must have run before as
+    // it is, so that nothing is set up at its first use; its kernels' arguments stay as they are
+    // now; it does not wait, allocate, or copy from or to pageable memory (Place::host is none). On
+    // a GPU one launch (a CUDA graph), on the CPU the function itself, which must outlive its use.
+    virtual std::unique_ptr<Recording> record(std::function<void()> work) = 0;
     virtual size_t memory_total() const = 0; // bytes
     virtual size_t memory_free() const = 0;
 };

@@ -19,6 +19,15 @@ size_t pages(int name) {
     return static_cast<size_t>(sysconf(name)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
+class CpuRecording final : public Recording {
+  public:
+    explicit CpuRecording(std::function<void()> work) : work_(std::move(work)) {}
+    void replay() override { work_(); }
+
+  private:
+    std::function<void()> work_;
+};
+
 class CpuDevice final : public Device {
   public:
     explicit CpuDevice(int threads) : threads_(threads) {
@@ -61,6 +70,9 @@ class CpuDevice final : public Device {
         const auto begin = std::chrono::steady_clock::now();
         work();
         return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+    }
+    std::unique_ptr<Recording> record(std::function<void()> work) override {
+        return std::make_unique<CpuRecording>(std::move(work));
     }
     size_t memory_total() const override { return pages(_SC_PHYS_PAGES); }
     size_t memory_free() const override { return available_memory(); }

@@ -16,6 +16,63 @@ struct Event {
     cudaEvent_t event = nullptr;
 };
 
+// A CUDA graph. It is recorded again where the stream's scratch has moved since: kernels' arguments
+// are addresses.
+class CudaRecording final : public Recording {
+  public:
+    CudaRecording(const CudaStream& cuda, std::function<void()> work)
+        : cuda_(cuda), work_(std::move(work)) {
+        record();
+    }
+    ~CudaRecording() override { drop(); }
+    CudaRecording(const CudaRecording&) = delete;
+    CudaRecording& operator=(const CudaRecording&) = delete;
+
+    void replay() override {
+        cuda_.use();
+        if (scratch_ != cuda_.scratch_address()) {
+            check_cuda(cudaStreamSynchronize(cuda_.stream), "a kernel or copy");
+            drop();
+            record();
+        }
+        check_cuda(cudaGraphLaunch(executable_, cuda_.stream), "cudaGraphLaunch");
+    }
+
+  private:
+    void record() {
+        cuda_.use();
+        scratch_ = cuda_.scratch_address();
+        // Other threads may allocate meanwhile.
+        check_cuda(cudaStreamBeginCapture(cuda_.stream, cudaStreamCaptureModeThreadLocal),
+                   "cudaStreamBeginCapture");
+        cudaGraph_t graph = nullptr;
+        try {
+            work_();
+        } catch (...) {
+            cudaStreamEndCapture(cuda_.stream, &graph);
+            if (graph) cudaGraphDestroy(graph);
+            cudaGetLastError(); // what made the capture invalid is told by what was thrown
+            throw;
+        }
+        check_cuda(cudaStreamEndCapture(cuda_.stream, &graph), "cudaStreamEndCapture");
+        const cudaError_t made = cudaGraphInstantiate(&executable_, graph, 0);
+        cudaGraphDestroy(graph);
+        check_cuda(made, "cudaGraphInstantiate");
+        check_cuda(cudaGraphUpload(executable_, cuda_.stream), "cudaGraphUpload");
+    }
+    void drop() noexcept {
+        if (!executable_) return;
+        cudaSetDevice(cuda_.device);
+        cudaGraphExecDestroy(executable_);
+        executable_ = nullptr;
+    }
+
+    const CudaStream& cuda_;
+    std::function<void()> work_;
+    cudaGraphExec_t executable_ = nullptr;
+    const void* scratch_ = nullptr;
+};
+
 class CudaDevice final : public Device {
   public:
     CudaDevice(int index, int host_threads) : threads_(host_threads), cuda_(index) {
@@ -93,6 +150,9 @@ class CudaDevice final : public Device {
         check_cuda(cudaEventElapsedTime(&milliseconds, begin.event, end.event),
                    "cudaEventElapsedTime");
         return static_cast<double>(milliseconds) * 1e-3;
+    }
+    std::unique_ptr<Recording> record(std::function<void()> work) override {
+        return std::make_unique<CudaRecording>(cuda_, std::move(work));
     }
     size_t memory_total() const override { return memory().total; }
     size_t memory_free() const override { return memory().free; }

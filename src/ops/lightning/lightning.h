@@ -46,6 +46,9 @@ struct LightningForward {
     // state_out, which then hold any number of slots, each at most once in `slots`. A negative slot
     // is no state: the sequence starts from zero and leaves nothing.
     Tensor slots{};
+    // Neither state_in nor slots is what the call before writes: reading them may begin while that
+    // call ends.
+    bool state_settled = false;
 };
 
 struct LightningBackward {

@@ -13,6 +13,7 @@ template <> struct OnDevice<f16> { using type = __half; };
 
 // A request in tensors, before its dtype becomes a type.
 struct Request {
+    bool settled = false; // LightningForward::state_settled
     Tensor a, b, c, out, state_in, state_out;
     bool transposed = false; // states are [.., N, K]
     bool reverse = false;
@@ -65,6 +66,7 @@ void scan(const CudaStream& stream, const Common& common, const Request& r, bool
     p.heads = static_cast<int>(shape.H);
     p.K = static_cast<int>(r.a.cols());
     p.N = static_cast<int>(r.c.cols());
+    p.settled = r.settled;
     p.reverse = r.reverse;
     p.shift = r.shift;
     p.out_scale = r.out_scale;
@@ -174,6 +176,7 @@ void lightning_forward(Stream& s, const LightningForward& call) {
     o.state_in = call.state_in;
     o.state_out = call.state_out;
     o.out_scale = call.scale;
+    o.settled = call.state_settled;
     scan_any(stream, common, o, plan.kernel == ScanKernel::decode);
 }
 

@@ -39,10 +39,11 @@ template <class T> struct ScanArguments {
     // has not yet touched (1): S enters o_t as lambda S_(t-1), but dS enters dk_t, dv_t as it
     // stands, and is decayed with the token that is added to it.
     int shift = 0;
-    A out_scale = 1;     // on the whole result
-    A product_scale = 1; // on every product of b with c: scores and what is added to the state
-    bool packs = false;  // a, b, c may be read by 16 bytes
-    bool pairs = false;  // out may be written by two elements
+    A out_scale = 1;      // on the whole result
+    A product_scale = 1;  // on every product of b with c: scores and what is added to the state
+    bool packs = false;   // a, b, c may be read by 16 bytes
+    bool settled = false; // states: see LightningForward::state_settled
+    bool pairs = false;   // out may be written by two elements
 };
 
 void scan_tensor_cores(const CudaStream& stream, const ScanPlan& plan,

@@ -1,6 +1,7 @@
 // One token a sequence: reads the state once and writes it once, which is all the time it takes. A
 // block has 32 or 64 columns of one head's state; a thread one pack of a row, every so many rows.
 // The first rows are asked for before anything else is done.
+#include "cuda/early.cuh"
 #include "cuda/launch.h"
 #include "ops/lightning/scan.cuh"
 
@@ -29,6 +30,7 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(const ScanArguments<T>
     constexpr int kLanes = kTile / V, kGroups = kThreads / kLanes;
     __shared__ A a[kMaxHeadWidth], b[kMaxHeadWidth];
     __shared__ A partial[kGroups][kTile + 1];
+    if (!p.settled) wait_for_previous();
     const Walk walk(p);
     const int lane = static_cast<int>(threadIdx.x) % kLanes,
               group = static_cast<int>(threadIdx.x) / kLanes;
@@ -49,6 +51,8 @@ __global__ void __launch_bounds__(kThreads) decode_kernel(const ScanArguments<T>
         }
     };
     load(group);
+    if (p.settled) wait_for_previous();
+    let_next_begin();
     for (int k = static_cast<int>(threadIdx.x); k < p.K; k += kThreads) {
         a[k] = to_acc(row_a[k]);
         b[k] = to_acc(row_b[k]);
@@ -85,10 +89,10 @@ template <class T, int kTile>
 void launch_tile(const CudaStream& stream, const ScanPlan& plan, const ScanArguments<T>& p) {
     const dim3 grid(static_cast<unsigned>(plan.grid_x), static_cast<unsigned>(plan.grid_y));
     if (p.packs)
-        launch(stream, decode_kernel<T, kVec<AccOf<T>>, kTile>, grid, dim3(kThreads), plan.shared,
-               p);
+        launch_early(stream, decode_kernel<T, kVec<AccOf<T>>, kTile>, grid, dim3(kThreads),
+                     plan.shared, p);
     else
-        launch(stream, decode_kernel<T, 1, kTile>, grid, dim3(kThreads), plan.shared, p);
+        launch_early(stream, decode_kernel<T, 1, kTile>, grid, dim3(kThreads), plan.shared, p);
 }
 
 } // namespace

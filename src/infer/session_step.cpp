@@ -1,0 +1,70 @@
+// One token for each slot: the step that is made again and again. What changes from one to the next
+// lies in buffers of fixed addresses, so that a GPU gets the whole step as one recording.
+#include "infer/session.h"
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+
+namespace tnl {
+
+void Session::decode(std::span<const int32_t> tokens) {
+    run_step(tokens, false);
+    for (int64_t i = 0; i < static_cast<int64_t>(tokens.size()); ++i) fetch_logits(i);
+}
+
+std::span<const int32_t> Session::decode_greedily(std::span<const int32_t> tokens) {
+    run_step(tokens, true);
+    device_.synchronize();
+    return {host_.slice(0, 2, 3).as<int32_t>(), tokens.size()};
+}
+
+std::span<const float> Session::fetch_logits(int64_t row) {
+    const int64_t V = model_.config().vocab_size;
+    download_logits(logits_.data() + row * V, buffers_.logits.slice(0, row, row + 1));
+    return logits(row);
+}
+
+void Session::run_step(std::span<const int32_t> tokens, bool choose) {
+    const auto B = static_cast<int64_t>(tokens.size());
+    TNL_CHECK(B >= 1 && B <= options_.slots, "{} tokens for {} slots", B, options_.slots);
+    for (size_t i = 0; i < tokens.size(); ++i) check_tokens(tokens.subspan(i, 1), lengths_[i]);
+    // The step before has been waited for: nothing reads them any more.
+    auto* ids = host_.as<int32_t>();
+    auto* positions = ids + options_.slots;
+    for (size_t i = 0; i < tokens.size(); ++i) {
+        ids[i] = tokens[i];
+        positions[i] = static_cast<int32_t>(lengths_[i]++);
+    }
+    if (options_.kernels) return step(B, choose); // they may wait, to take the time
+    Step& known = steps_[{B, choose}];
+    if (!known.ran) {
+        step(B, choose);
+        known.ran = true;
+        return;
+    }
+    if (!known.recorded) known.recorded = device_.record([this, B, choose] { step(B, choose); });
+    known.recorded->replay();
+}
+
+void Session::step(int64_t B, bool choose) {
+    device_.copy(buffers_.step.data, host_.data, static_cast<size_t>(buffers_.step.bytes()));
+    const auto row = [&](int64_t i) {
+        return buffers_.step.slice(0, i, i + 1).reshape({options_.slots}).slice(0, 0, B);
+    };
+    Batch batch;
+    batch.ids = row(0);
+    batch.positions = row(1);
+    batch.sequences = B;
+    const States states = slots_view(0, B);
+    const Tensor h = buffers_.h.slice(0, 0, B), logits = buffers_.logits.slice(0, 0, B);
+    Run run = make_run();
+    model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
+    model_.logits(run, weights_, logits, h);
+    if (!choose) return;
+    const Tensor chosen = buffers_.chosen.slice(0, 0, B);
+    kernels_.argmax(run.stream, chosen, logits);
+    device_.copy(host_.slice(0, 2, 3).data, chosen.data, static_cast<size_t>(chosen.bytes()));
+}
+
+} // namespace tnl
