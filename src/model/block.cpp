@@ -82,12 +82,16 @@ void Block::mix(Run& run, const Tensor& weights, Tensor x, Tensor y, const Batch
         mixer_);
 }
 
+const Mixer* Block::steps(const Run& run, int64_t rows) const {
+    const Mixer* mixer = std::get_if<Mixer>(&mixer_);
+    const bool plain = token_norm_.keeps_output() && channel_norm_.keeps_output();
+    return mixer && plain && mixer->steps(run, rows) && sglu_.steps(run, rows) ? mixer : nullptr;
+}
+
 void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,
                     const LayerPassing& states, Saved* saved) const {
-    if (const int64_t rows = x.shape[0]; !saved && token_norm_.keeps_output() &&
-                                         channel_norm_.keeps_output() && mixer_.steps(run, rows) &&
-                                         sglu_.steps(run, rows)) {
-        mixer_.step(run, weights, x, token_norm_, batch, states);
+    if (const Mixer* mixer = saved ? nullptr : steps(run, x.shape[0])) {
+        mixer->step(run, weights, x, token_norm_, batch, states);
         sglu_.step(run, weights, x, channel_norm_);
         return;
     }

@@ -32,6 +32,8 @@ class Block {
                   const Batch& batch, const LayerPassing& states, const Saved& saved) const;
 
   private:
+    // Whose mixer's and unit's steps for few rows are the whole layer; null where they are not.
+    const Mixer* steps(const Run& run, int64_t rows) const;
     // x += mixer(y)
     void mix(Run& run, const Tensor& weights, Tensor x, Tensor y, const Batch& batch,
              const LayerPassing& states, Saved* saved) const;

@@ -8,8 +8,8 @@
 namespace tnl {
 namespace {
 
-constexpr int64_t kWarpsPerSm = 16; // at least, where there are so many rows
-constexpr int64_t kBlocksPerSm = 4; // at most
+constexpr int64_t kWarpsPerSm = 12;      // at least, where there are so many rows
+constexpr int64_t kSmBytes = 220 * 1024; // of shared memory, for all blocks of a multiprocessor
 constexpr int64_t kLanes = 32;
 constexpr int64_t kSharedBytes = 96 * 1024;
 
@@ -67,10 +67,12 @@ FewRowsPlan plan_few_rows(const FewRowsShape& shape, bool gate, int pack, int64_
         plan.splits *= 2;
     plan.split_packs = (packs + plan.splits - 1) / plan.splits;
     const int64_t wanted = (plan.pairs + plan.pairs_per_block() - 1) / plan.pairs_per_block();
-    // In rounds of equal size.
-    const int64_t rounds = (wanted + sms * kBlocksPerSm - 1) / (sms * kBlocksPerSm);
-    plan.blocks = rounds == 0 ? 0 : (wanted + rounds - 1) / rounds;
     plan.shared = shape.M * shape.K * element;
+    // All at once, in rounds of equal size.
+    const int64_t at_once = sms * std::clamp<int64_t>(kSmBytes / (plan.shared + 2048), 1,
+                                                      FewRowsPlan::resident(shape.M));
+    const int64_t rounds = (wanted + at_once - 1) / at_once;
+    plan.blocks = rounds == 0 ? 0 : (wanted + rounds - 1) / rounds;
     return plan;
 }
 

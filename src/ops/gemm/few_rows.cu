@@ -155,9 +155,8 @@ __device__ void finish(const Arguments<T>& p, int m, int pair, float s0, float s
 }
 
 template <class T, int V, int kRows>
-__global__ void __launch_bounds__(kThreads, kRows > 4   ? 2
-                                            : kRows > 2 ? 3
-                                                        : 4) few_rows_kernel(Arguments<T> p) {
+__global__ void __launch_bounds__(kThreads, FewRowsPlan::resident(kRows))
+    few_rows_kernel(Arguments<T> p) {
     extern __shared__ uint4 memory[];
     __shared__ float partial[kWarps][2][kRows];
     T* const rows = reinterpret_cast<T*>(memory);

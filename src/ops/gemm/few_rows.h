@@ -24,6 +24,8 @@ FewRowsShape check_few_rows(const FewRows& call);
 // sums over a part of K; blocks take pairs in turn.
 struct FewRowsPlan {
     static constexpr int kWarps = 8; // of a block
+    // Blocks that a multiprocessor holds, by registers, of the kernel for M rows.
+    static constexpr int resident(int64_t M) { return M <= 2 ? 4 : M <= 4 ? 3 : 2; }
     int64_t pairs = 0;
     int splits = 1;          // 1, 2, 4 or 8
     int64_t split_packs = 0; // packs of a row of b that a warp sums over

@@ -93,18 +93,21 @@ TEST(FewRowsPlan, CoversEverythingOnce) {
     for (const int64_t N : {2, 6, 1000, 4096, 64000})
         for (const int64_t K : {8, 72, 1024, 2816, 11008})
             for (const bool gate : {false, true})
-                for (const int sms : {1, 78, 132}) {
-                    const FewRowsShape s{2, N, K, gate ? N / 2 : N};
+                for (const auto& [M, sms] :
+                     {std::pair<int64_t, int>{1, 132}, {2, 1}, {4, 78}, {8, 132}}) {
+                    if (!fits_few_rows(M, K, 2)) continue;
+                    const FewRowsShape s{M, N, K, gate ? N / 2 : N};
                     const FewRowsPlan p = plan_few_rows(s, gate, 8, 2, sms);
-                    SCOPED_TRACE(fmt::format("N {} K {} gate {} sms {}", N, K, gate, sms));
+                    SCOPED_TRACE(fmt::format("M {} N {} K {} gate {} sms {}", M, N, K, gate, sms));
                     EXPECT_EQ(p.pairs, N / 2);
                     EXPECT_GE(p.split_packs * p.splits, K / 8);
                     EXPECT_EQ(FewRowsPlan::kWarps % p.splits, 0);
                     // Blocks in rounds: no block without work, none left over.
                     EXPECT_GE(p.blocks, 1);
                     EXPECT_LT((p.blocks - 1) * p.pairs_per_block(), p.pairs);
-                    EXPECT_LE(p.blocks, int64_t{sms} * 4);
-                    EXPECT_EQ(p.shared, 2 * K * 2);
+                    EXPECT_LE(p.blocks, sms * FewRowsPlan::resident(M));
+                    EXPECT_LE(p.blocks / sms * p.shared, 227 * 1024);
+                    EXPECT_EQ(p.shared, M * K * 2);
                 }
     EXPECT_EQ(plan_few_rows({1, 7, 16, 7}, false, 8, 2, 132).pairs, 4); // the last has one row
 }
