@@ -487,6 +487,16 @@ def test_bench_length_measures_and_draws(tmp_path):
     assert xml.etree.ElementTree.parse(tmp_path / "speed.svg").getroot().tag.endswith("svg")
 
 
+def test_bench_length_trains_a_transformer_beside(tmp_path):
+    report = as_json("bench", "length", "--preset", "tiny", "--beside", "llama-tiny",
+                     "--train-only", "--lengths", "64,256", "--step-tokens", 256, "--rounds", 1,
+                     "--plot", tmp_path / "train.svg", "--format", "json")
+    assert [row["length"] for row in report["rows"]] == [64, 256]
+    assert all(row["beside_train_tokens_per_second"] > 0 for row in report["rows"])
+    assert "prefill_tokens_per_second" not in report["rows"][0]
+    assert (tmp_path / "train.svg").stat().st_size > 1000
+
+
 def test_bench_lightning_measures_shapes(tmp_path):
     out = as_json("bench", "lightning", "--shapes", "2,64,2,16", "1,100,1,16,32", "--format",
                   "json", "--csv", tmp_path / "shapes.csv")

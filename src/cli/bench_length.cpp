@@ -15,7 +15,8 @@ struct LengthOptions {
     std::string preset = "2M", dtype = "f32", plot;
     std::vector<int64_t> lengths{256, 1024, 4096, 16384, 65536};
     int64_t step_tokens = 8192, longest_step = 65536, decode_tokens = 512, rounds = 3;
-    bool keep = false;
+    std::string beside; // a preset trained at the same lengths
+    bool keep = false, train_only = false;
 };
 
 // A measurement goes on for this long at least.
@@ -24,11 +25,11 @@ constexpr double kSeconds = 1;
 // Steps of about o.step_tokens in sequences of T; those beyond o.longest_step in pieces of that
 // length, one a step, the state passed on: not so a llama model's, which has none. Unless told
 // otherwise the blocks' forwards run again in the backward, so that the longest fit into memory.
-double train_speed(Device& device, const LengthOptions& o, int64_t T) {
+double train_speed(Device& device, const LengthOptions& o, const std::string& preset, int64_t T) {
     TraineeOptions options;
-    options.preset = o.preset;
+    options.preset = preset;
     options.dtype = o.dtype;
-    const bool pieces = T > o.longest_step && !model_preset(o.preset).is_llama();
+    const bool pieces = T > o.longest_step && !model_preset(preset).is_llama();
     options.length = pieces ? o.longest_step : T;
     options.batch = std::max<int64_t>(1, o.step_tokens / options.length);
     options.carry = pieces;
@@ -59,11 +60,19 @@ double prefill_speed(Session& session, int64_t T) {
 // Tokens per second of each round.
 struct Speeds {
     std::vector<double> train, prefill, decode;
+    std::vector<double> beside; // empty where the device is too small
 };
 
-// session: null of a llama model, which is trained alone.
+// session: null where only training counts.
 void measure(Device& device, const LengthOptions& o, Session* session, int64_t T, Speeds& speeds) {
-    speeds.train.push_back(train_speed(device, o, T));
+    speeds.train.push_back(train_speed(device, o, o.preset, T));
+    if (!o.beside.empty()) {
+        try {
+            speeds.beside.push_back(train_speed(device, o, o.beside, T));
+        } catch (const Error& e) {
+            fmt::print(stderr, "{}, length {}: {}\n", o.beside, T, e.what());
+        }
+    }
     if (!session) return;
     speeds.prefill.push_back(prefill_speed(*session, T));
     speeds.decode.push_back(1 / median(decode_steps(*session, o.decode_tokens)));
@@ -71,12 +80,15 @@ void measure(Device& device, const LengthOptions& o, Session* session, int64_t T
 
 void draw(const LengthOptions& o, const BenchReport& report) {
     std::vector<Curve> curves;
+    const std::string beside = "training, " + o.beside;
     for (const auto& [key, name] : {std::pair("train_tokens_per_second", "training"),
+                                    std::pair("beside_train_tokens_per_second", beside.c_str()),
                                     std::pair("prefill_tokens_per_second", "reading a prompt"),
                                     std::pair("decode_tokens_per_second", "writing")}) {
         if (!report.rows.front().contains(key)) continue;
         Curve curve{name, {}, {}};
         for (const Json& row : report.rows) {
+            if (row[key].is_null()) continue;
             curve.held_out.x.push_back(row["length"].get<double>()); // a dot
             curve.held_out.y.push_back(row[key].get<double>());
         }
@@ -95,9 +107,10 @@ int run_length(LengthOptions o) {
     const auto device = o.common.make();
     const DType dtype = dtype_from_name(o.dtype);
     const Model model(model_preset(o.preset));
-    const OwnedTensor weights = random_weights(model, *device, dtype);
+    OwnedTensor weights;
     std::optional<Session> session;
-    if (!model.config().is_llama()) {
+    if (!model.config().is_llama() && !o.train_only) {
+        weights = random_weights(model, *device, dtype);
         session.emplace(model, *device, weights, Session::Options{dtype, 1, 1024});
         decode_steps(*session, o.decode_tokens); // warm-up
     }
@@ -107,7 +120,9 @@ int run_length(LengthOptions o) {
     report.facts["parameters"] = model.params().parameter_count();
     report.facts["dtype"] = o.dtype;
     report.facts["state_bytes_per_sequence"] = model.config().state_bytes();
-    if (!session) report.facts["attention"] = kernels_for(*device).softmax_plan(dtype);
+    if (!o.beside.empty()) report.facts["beside"] = o.beside;
+    if (model.config().is_llama() || o.beside.starts_with("llama"))
+        report.facts["attention"] = kernels_for(*device).softmax_plan(dtype);
     // The lengths take turns: what a shared machine gives changes from second to second.
     std::map<int64_t, Speeds> speeds;
     for (int64_t round = 0; round < o.rounds; ++round)
@@ -121,6 +136,9 @@ int run_length(LengthOptions o) {
         row["train_tokens_per_second"] = median(s.train);
         row["train_model_teraflops_per_second"] =
             median(s.train) * training_flops_per_token(model, T) / 1e12;
+        if (!o.beside.empty())
+            row["beside_train_tokens_per_second"] =
+                s.beside.empty() ? Json(nullptr) : Json(median(s.beside));
         if (session) {
             row["prefill_tokens_per_second"] = median(s.prefill);
             row["decode_tokens_per_second"] = median(s.decode);
@@ -145,6 +163,9 @@ void add_bench_length(CLI::App& bench) {
     o->common.add_to(*command);
     command->add_option("--preset", o->preset,
                         "Model size (transnormer inspect --help lists them)");
+    command->add_option("--beside", o->beside,
+                        "Also train this preset, such as llama-385M, where it fits into memory");
+    command->add_flag("--train-only", o->train_only, "Neither read nor write");
     command->add_option("--dtype", o->dtype, "f32 or bf16");
     command->add_option("--lengths", o->lengths, "Tokens of a sequence, e.g. 1024,1048576")
         ->delimiter(',')
