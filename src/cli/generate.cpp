@@ -44,6 +44,7 @@ std::vector<std::string> all_prompts(const GenerateOptions& o) {
             continue;
         }
         ReaderOptions options;
+        options.records = Records::text;
         options.field = "prompt";
         DocumentReader reader({file}, options);
         for (Document document; reader.next(document);) out.push_back(document.text);

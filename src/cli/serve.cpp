@@ -39,8 +39,7 @@ std::string api_key_of(const ServeOptions& o) {
 }
 
 int run_serve(ServeOptions o) {
-    const ChatTemplate chat =
-        o.chat_template.empty() ? ChatTemplate::plain() : ChatTemplate::load(o.chat_template);
+    const ChatTemplate chat = ChatTemplate::load_or_plain(o.chat_template);
     const LoadedModel loaded(o.model, o.device, o.threads, o.dtype);
     const GenerationConfig config = load_generation_config(o.model);
     Session session(loaded.model, *loaded.device, loaded.weights,

@@ -8,7 +8,11 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
 
 namespace tnl {
 namespace {
@@ -23,10 +27,32 @@ struct TrainOptions {
     int64_t profile = 0; // steps
 };
 
+// For tokens of a run that is only planned.
+class ScratchDirectory {
+  public:
+    ScratchDirectory() {
+        std::string name = (fs::temp_directory_path() / "transnormer-XXXXXX").string();
+        if (mkdtemp(name.data()) == nullptr)
+            fail("{}: cannot be made: {}", name, std::strerror(errno));
+        path_ = name;
+    }
+    ~ScratchDirectory() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    ScratchDirectory(const ScratchDirectory&) = delete;
+    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+    const fs::path& path() const { return path_; }
+
+  private:
+    fs::path path_;
+};
+
 struct Start {
     TrainConfig config;
     std::vector<std::string> given;
     std::optional<int64_t> from; // the checkpoint to go on from; absent: a new run
+    std::shared_ptr<ScratchDirectory> scratch = nullptr;
 };
 
 Start begin(const TrainOptions& o) {
@@ -49,6 +75,9 @@ Start begin(const TrainOptions& o) {
         start.config = read_run_config(run, sources);
     }
     start.config.run = run;
+    if (o.dry) start.scratch = std::make_shared<ScratchDirectory>();
+    tokenize_text_data(start.config, o.dry ? start.scratch->path() : fs::path(run) / "data",
+                       o.json ? stderr : stdout);
     find_data(start.config.data);
     return start;
 }
@@ -65,6 +94,8 @@ void print_plan(std::FILE* out, const TrainConfig& c, const Model& model, const 
                m.decoder_attention_heads, m.vocab_size);
     fmt::print(out, "data    {}: {} tokens of {:.2f} bytes", c.data.train,
                count_of(data.train.tokens()), data.train_source.bytes_per_token());
+    if (data.train.learned_tokens() < data.train.tokens())
+        fmt::print(out, ", {} of them to be learned", count_of(data.train.learned_tokens()));
     if (data.validation)
         fmt::print(out, "; held out: {} tokens", count_of(data.validation->tokens()));
     fmt::print(

@@ -76,8 +76,59 @@ TEST_F(Data, ShardsReadBackWhatWasWritten) {
     }
 }
 
+// Documents with a mask and without, and shards of either kind.
+TEST_F(Data, MasksSayWhatIsLearned) {
+    const Philox random{4, 4};
+    std::vector<int32_t> tokens;
+    std::vector<uint8_t> learned;
+    int64_t bytes = 0;
+    for (int shard = 0; shard < 3; ++shard) {
+        ShardWriter writer(folder / fmt::format("shard-0000{}.tnl", shard), 1000, 99);
+        for (uint64_t d = 0; d < 30; ++d) {
+            std::vector<int32_t> document(1 + random.below(tokens.size(), 20), 7);
+            document.back() = 2;
+            std::vector<uint8_t> mask;
+            for (size_t i = 0; i < document.size(); ++i)
+                mask.push_back(random.below(tokens.size() + i, 3) == 0);
+            if (shard == 1 || d % 3 == 1) {
+                writer.add(document, 10);
+                mask.assign(document.size(), 1);
+                bytes += 10;
+            } else {
+                writer.add(document, mask, 10, 4);
+                bytes += 4;
+            }
+            tokens.insert(tokens.end(), document.begin(), document.end());
+            learned.insert(learned.end(), mask.begin(), mask.end());
+        }
+        writer.commit();
+    }
+    EXPECT_EQ(Shard(folder / "shard-00001.tnl").header().version, 1u);
+    EXPECT_TRUE(Shard(folder / "shard-00002.tnl").masked());
+    const ShardSet set(folder);
+    EXPECT_EQ(tokens_of(set), tokens);
+    EXPECT_EQ(set.learned_bytes(), bytes);
+    EXPECT_EQ(set.learned_tokens(), std::count(learned.begin(), learned.end(), 1));
+    Loader loader(set, {.row_tokens = 16}, {.seed = 3, .epoch = 0, .cursor = 0});
+    TokenRows rows;
+    for (int64_t i = 0; i < loader.rows_per_epoch(); ++i) {
+        const auto begin = static_cast<size_t>(loader.row_begin(0, i));
+        loader.next(1, rows);
+        int64_t counted = 0;
+        for (size_t t = 0; t < 16; ++t) {
+            const bool counts = learned[begin + t + 1] && tokens[begin + t] != 2;
+            ASSERT_EQ(rows.targets[t], counts ? tokens[begin + t + 1] : -1) << begin + t;
+            counted += counts;
+        }
+        ASSERT_EQ(rows.counted, counted);
+    }
+}
+
 TEST_F(Data, AnyChangedByteIsFound) {
-    write("a.tnl", 20, 3);
+    ShardWriter writer(folder / "a.tnl", 1000, 99);
+    for (int32_t d = 0; d < 20; ++d)
+        writer.add(std::vector<int32_t>{3, d, 5, 2}, std::vector<uint8_t>{0, 0, 1, 1}, 4, 2);
+    writer.commit();
     const std::string good = read_file(folder / "a.tnl");
     int found = 0;
     for (size_t at = 0; at < good.size(); ++at) {

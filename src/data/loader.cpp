@@ -96,6 +96,7 @@ void Loader::append(int64_t begin, int64_t first, TokenRows& out) const {
     const auto base = static_cast<int32_t>(out.ids.size());
     out.ids.insert(out.ids.end(), row.begin(), row.end() - 1);
     out.targets.insert(out.targets.end(), row.begin() + 1, row.end());
+    shards_.mask_targets(begin + 1, T, out.targets.data() + base);
     for (const int32_t start : inner) out.targets[static_cast<size_t>(base + start - 1)] = -1;
     if (inner.empty() || inner.back() < T) inner.push_back(static_cast<int32_t>(T));
     for (int32_t start = 0; const int32_t end : inner) {

@@ -32,10 +32,11 @@ struct LoaderOptions {
 // N = rows * T / pieces tokens in host memory, packed: sequence i is [cu_seqlens[i],
 // cu_seqlens[i+1]).
 struct TokenRows {
-    std::vector<int32_t> ids, targets; // targets: the next token; -1 across a sequence's end
+    std::vector<int32_t> ids, targets; // targets: the next token; -1 across a sequence's end and
+                                       // where the shards' mask says that it is only read
     std::vector<int32_t> positions;    // from 0 in each sequence; pieces go on
     std::vector<int32_t> cu_seqlens;
-    int64_t counted = 0; // targets >= 0
+    int64_t counted = 0; // targets >= 0: none, too, where a mask leaves none
     int64_t piece = 0;   // of the rows; above 0, the states after the piece before go on
 };
 

@@ -109,9 +109,18 @@ void apply(ConfigBinding& binding, const TrainConfigSources& sources) {
 // Whether a run that goes on may change this: it leaves every number that the run computes alone,
 // or only their rounding (device, threads). The data is compared with the checkpoint's.
 bool may_change(const std::string& key) {
-    constexpr std::array kFree = {"data.train",   "data.validation", "data.tokenizer",   "eval.",
-                                  "checkpoint.",  "guard.",          "optimizer.memory", "log.",
-                                  "train.device", "train.threads"};
+    constexpr std::array kFree = {"data.train",
+                                  "data.validation",
+                                  "data.tokenizer",
+                                  "data.chat_template",
+                                  "data.val_fraction",
+                                  "eval.",
+                                  "checkpoint.",
+                                  "guard.",
+                                  "optimizer.memory",
+                                  "log.",
+                                  "train.device",
+                                  "train.threads"};
     return std::any_of(kFree.begin(), kFree.end(),
                        [&](const char* prefix) { return key.starts_with(prefix); });
 }
@@ -146,6 +155,8 @@ void TrainConfig::validate() {
         want(model.position_embeddings == 0, "train.pieces", train.pieces,
              "1 with learned position embeddings");
     }
+    want(data.val_fraction >= 0 && data.val_fraction < 1, "data.val_fraction", data.val_fraction,
+         "a share from 0 to below 1");
     check_products(*this);
     check_optimizer(optimizer);
     want(optimizer.rounding == Rounding::nearest || train.dtype == "bf16", "train.dtype",
@@ -254,9 +265,9 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
                           &now = after.fields()[i].initial;
         if (old != now && !may_change(key))
             throw UsageError(fmt::format(
-                "{} = {}: the run in {} began with {} and goes on as it began; only data.train, "
-                "data.validation, data.tokenizer, eval.*, checkpoint.*, guard.*, log.*, "
-                "optimizer.memory, train.device and train.threads may change",
+                "{} = {}: the run in {} began with {} and goes on as it began; only data.* but "
+                "data.reset, eval.*, checkpoint.*, guard.*, log.*, optimizer.memory, train.device "
+                "and train.threads may change",
                 key, now, run_directory.string(), old));
     }
     return config;

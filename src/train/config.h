@@ -34,16 +34,25 @@ std::vector<std::pair<std::string_view, Rounding>> enum_names(Rounding);
 std::vector<std::pair<std::string_view, Place>> enum_names(Place);
 
 struct DataConfig {
-    std::string train, validation, tokenizer;
+    std::string train, validation, tokenizer, chat_template;
+    double val_fraction = 0;
     bool reset = true;
 
     template <class V> void fields(V&& visit) {
         visit("train", train,
               "tokens to train on: what tokenize wrote (its train/ and val/), or a directory of "
-              "shards, or one shard");
+              "shards, or one shard; or a .jsonl or .txt file (.gz, .zst), which is tokenized into "
+              "data/ of the run: texts, or instructions whose answers are learned");
         visit("validation", validation, "held-out tokens, likewise; empty: val/ beside train/");
-        visit("tokenizer", tokenizer,
-              "tokenizer.model copied into checkpoints; empty: beside the training shards");
+        visit(
+            "tokenizer", tokenizer,
+            "tokenizer.model copied into checkpoints; empty: beside the training data, or that of "
+            "init");
+        visit("chat_template", chat_template,
+              "JSON file of the text around messages and instructions, as serve --chat-template "
+              "takes it; empty: \"User: ...\" and \"Assistant: ...\"");
+        visit("val_fraction", val_fraction,
+              "share of the records of a text file that are held out, chosen by hash");
         visit("reset", reset, "the state starts anew at each document");
     }
 };

@@ -138,10 +138,11 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
               sums_.size() - 1);
     int64_t counted = 0;
     for (const TokenRows& host : micro_batches) counted += host.counted;
-    TNL_CHECK(counted > 0, "a step has no target to learn");
     Run run{device_.stream(), *kernels_, scratch_, dtype_, slopes_, products_};
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
-    const auto scale = static_cast<float>(1.0 / static_cast<double>(counted));
+    // States go on even where nothing is to be learned.
+    const double mean = counted > 0 ? 1.0 / static_cast<double>(counted) : 0;
+    const auto scale = static_cast<float>(mean);
     if (through_ == Through::exact && pieces_per_sequence_ > 1)
         for (int64_t i = 0; i < micro; i += pieces_per_sequence_)
             exact(run,
@@ -155,7 +156,8 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
     device_.download(sums.data(), sums_.data, sums.size() * sizeof(double)); // the step's one wait
     Step out;
     for (size_t i = 0; i < static_cast<size_t>(micro); ++i) out.loss += sums[i];
-    out.loss /= static_cast<double>(counted);
+    out.loss = counted > 0 ? out.loss / static_cast<double>(counted) : 0;
+    out.counted = counted;
     out.norm = std::sqrt(sums.back());
     return out;
 }

@@ -33,9 +33,11 @@ class Learner {
     Learner(const TrainConfig& config, const Model& model, Device& device);
 
     // Mean loss (nats per counted target) over all micro-batches of a step, and its gradient.
+    // Without any (a step of prompts alone) all three are 0.
     struct Step {
         double loss = 0;
         double norm = 0; // of the gradient, before clipping
+        int64_t counted = 0;
     };
     Step gradients(std::span<const TokenRows> micro_batches);
     // Applies the gradient that gradients() left, clipped.

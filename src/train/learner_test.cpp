@@ -106,6 +106,56 @@ TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
     }
 }
 
+// The sum over all targets is that over some and that over the rest, in steps whose micro-batches
+// count unequally many; the mean is each sum by what it counts.
+TEST_F(LearnerTest, MaskedTargetsLeaveTheMeanOverTheOthers) {
+    TrainConfig config = testing::small_config(directory / "run");
+    config.train.accumulate = 4;
+    config.optimizer.beta1 = 0; // the mean is the gradient
+    config.optimizer.clip = 0;
+    const Model model(config.model);
+    const auto device = make_cpu_device(2);
+    const ShardSet shards(directory / "train.tnl");
+    enum Part { all, some, others, nothing };
+    const auto step = [&](Part part) {
+        ShardSource source(shards, {config.train.length, true, true}, {3, 0, 0});
+        Learner learner(config, model, *device);
+        learner.optimizer().set_master(first_weights(config, model).data());
+        std::vector<TokenRows> batches(4);
+        for (size_t b = 0; b < 4; ++b) {
+            source.next(config.train.rows, batches[b]);
+            batches[b].counted = 0;
+            for (size_t i = 0; i < batches[b].targets.size(); ++i) {
+                int32_t& target = batches[b].targets[i];
+                const bool in = b == 1 || (b == 2 && i % 3 == 0); // none of the first micro-batch
+                if (part == nothing || (part != all && in != (part == some))) target = -1;
+                batches[b].counted += target >= 0;
+            }
+        }
+        Result out;
+        out.step = learner.gradients(batches);
+        learner.update(1e-3, out.step.norm);
+        out.gradient = floats_of(*device, learner.optimizer().m());
+        return out;
+    };
+    const Result whole = step(all), a = step(some), b = step(others);
+    ASSERT_EQ(a.step.counted + b.step.counted, whole.step.counted);
+    ASSERT_GT(a.step.counted, 0);
+    const auto share =
+        static_cast<double>(a.step.counted) / static_cast<double>(whole.step.counted);
+    EXPECT_NEAR(share * a.step.loss + (1 - share) * b.step.loss, whole.step.loss, 1e-6);
+    std::vector<float> sum;
+    for (size_t i = 0; i < a.gradient.size(); ++i)
+        sum.push_back(static_cast<float>(share * static_cast<double>(a.gradient[i]) +
+                                         (1 - share) * static_cast<double>(b.gradient[i])));
+    EXPECT_LT(distance(sum, whole.gradient), 1e-5);
+    EXPECT_GT(distance(a.gradient, whole.gradient), 0.05);
+    const Result none = step(nothing);
+    EXPECT_EQ(none.step.counted, 0);
+    EXPECT_EQ(none.step.loss, 0);
+    EXPECT_EQ(none.step.norm, 0);
+}
+
 TEST_F(LearnerTest, LossOfAnUntrainedModelIsThatOfGuessing) {
     EXPECT_NEAR(gradient(3).step.loss, std::log(static_cast<double>(testing::kVocab)), 0.15);
 }

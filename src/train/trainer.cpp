@@ -119,35 +119,42 @@ void Trainer::profile() {
 void Trainer::step() {
     const double begin = seconds_now();
     for (TokenRows& batch : batches_) parts_.train.next(config_.train.rows, batch);
-    const auto [loss, norm] = learner_.gradients(batches_);
-    last_loss_ = loss;
+    const Learner::Step step = learner_.gradients(batches_);
     ++state_.step; // the one that what follows speaks of
-    const Guard::Verdict verdict = guard_.judge(loss, norm);
     const double lr = config_.optimizer.lr * schedule_.factor(state_.step - 1);
-    if (verdict.stop) fail("{}; the run stopped before its update", verdict.reason);
-    if (verdict.apply)
-        learner_.update(lr, norm);
+    if (step.counted > 0)
+        judge_and_update(step, lr);
     else
-        progress_.print(fmt::format("step {}: {}; update skipped", state_.step, verdict.reason));
+        progress_.print(fmt::format("step {}: no token to learn; update skipped", state_.step));
     state_.tokens += config_.step_tokens();
     state_.loader = parts_.train.state();
     state_.seconds += seconds_now() - begin;
     state_.eval_loss.reset();
     const bool last = state_.step == config_.train.steps;
-    if (last || due(state_.step, config_.log.every)) log(loss, norm, lr);
-    report(loss);
+    if (last || due(state_.step, config_.log.every)) log(step, lr);
+    report();
 }
 
-void Trainer::log(double loss, double norm, double lr) {
+void Trainer::judge_and_update(const Learner::Step& step, double lr) {
+    last_loss_ = step.loss;
+    const Guard::Verdict verdict = guard_.judge(step.loss, step.norm);
+    if (verdict.stop) fail("{}; the run stopped before its update", verdict.reason);
+    if (verdict.apply)
+        learner_.update(lr, step.norm);
+    else
+        progress_.print(fmt::format("step {}: {}; update skipped", state_.step, verdict.reason));
+}
+
+void Trainer::log(const Learner::Step& step, double lr) {
     const double tokens = static_cast<double>((state_.step - logged_step_) * config_.step_tokens());
     speed_ = tokens / std::max(1e-9, state_.seconds - logged_seconds_);
     logged_step_ = state_.step;
     logged_seconds_ = state_.seconds;
     Json line;
     line["step"] = state_.step;
-    line["loss"] = loss;
+    if (step.counted > 0) line["loss"] = step.loss;
     line["lr"] = lr;
-    line["grad_norm"] = norm;
+    if (step.counted > 0) line["grad_norm"] = step.norm;
     line["tokens"] = state_.tokens;
     line["epoch"] = state_.loader.epoch;
     line["tokens_per_second"] = speed_;
@@ -159,12 +166,12 @@ void Trainer::log(double loss, double norm, double lr) {
     metrics_->write(line, "train");
 }
 
-void Trainer::report(double loss) {
+void Trainer::report() {
     const auto done = static_cast<double>(state_.step - first_step_);
     ProgressState p;
     p.step = state_.step;
     p.steps = config_.train.steps;
-    p.loss = loss;
+    p.loss = last_loss_.value_or(0);
     p.tokens_per_second = speed_ > 0 ? speed_
                                      : static_cast<double>(state_.step - logged_step_) *
                                            static_cast<double>(config_.step_tokens()) /

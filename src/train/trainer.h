@@ -51,8 +51,9 @@ class Trainer {
     void step();
     void evaluate_now();
     void save();
-    void log(double loss, double norm, double lr);
-    void report(double loss);
+    void log(const Learner::Step& step, double lr);
+    void report();
+    void judge_and_update(const Learner::Step& step, double lr);
     void profile();
     std::string last_good() const;
 
