@@ -3,10 +3,17 @@
 import gzip
 import json
 import math
+import re
+import subprocess
+import urllib.request
+from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
-from cli_test import FAILED, USAGE, as_json, tokenizer, tokens, train_arguments, transnormer, work
+from cli_test import (BINARY, FAILED, USAGE, as_json, tokenizer, tokens, train_arguments,
+                      transnormer, work)
 
 __all__ = ["tokenizer", "tokens", "work"]  # fixtures
 
@@ -144,3 +151,134 @@ def test_held_out_loss_is_that_of_eval(base, tokenizer, tmp_path):
     alone = as_json("eval", "--model", base, data, "--eos", "--json")
     for key in ("loss_nats_per_token", "perplexity", "bits_per_byte"):
         assert math.isclose(run[key], alone[key], rel_tol=1e-5), key
+
+
+# ---- adapters ----
+
+@pytest.fixture(scope="module")
+def adapter(base, chat, tmp_path_factory):
+    run = tmp_path_factory.mktemp("adapter") / "run"
+    result = as_json(*tune_arguments(run, base, chat, "train.lora.rank=8", "optimizer.lr=2e-2",
+                                     "checkpoint.every=30"), "--json")
+    return run, result
+
+
+def loss_of(*arguments):
+    return as_json("eval", *arguments, "--eos", "--json")["loss_nats_per_token"]
+
+
+def test_adapters_learn_the_answers(adapter, base, chat):
+    _, result = adapter
+    assert result["trained_parameters"] < result["parameters"] / 5
+    tuned = loss_of("--model", base, "--adapter", result["checkpoint"], chat)
+    assert tuned < 0.5 * loss_of("--model", base, chat)
+    said = transnormer("generate", "--model", base, "--adapter", result["checkpoint"], "--prompt",
+                       "User: Who gave gold to corn?\n\nAssistant:", "--temperature", "0",
+                       "--max-new-tokens", "40").stdout
+    assert "The lord gave gold." in said
+
+
+def test_checkpoints_of_adapters_are_small_and_peft_reads_them(adapter, base):
+    _, result = adapter
+    at = Path(result["checkpoint"])
+    assert {p.name for p in at.iterdir()} == {"adapter_config.json", "adapter_model.safetensors",
+                                              "optimizer.safetensors", "trainer.json"}
+    config = json.loads((at / "adapter_config.json").read_text())
+    assert config["peft_type"] == "LORA" and config["r"] == 8 and config["lora_alpha"] == 16
+    assert Path(config["base_model_name_or_path"]) == base
+    assert "out_proj" in config["target_modules"] and "l1" in config["target_modules"]
+    tensors = load_file(at / "adapter_model.safetensors")
+    for name in tensors:
+        assert re.fullmatch(r"base_model\.model\.model\.layers\.\d+\.(token|channel)_mixer\.\w+"
+                            r"\.lora_[AB]\.weight", name)
+
+
+def test_merged_weights_are_the_model_with_its_adapter(adapter, base, chat, tmp_path):
+    _, result = adapter
+    transnormer("export", base, "--adapter", result["checkpoint"], "-o", tmp_path / "merged")
+    before, after = (load_file(d / "model.safetensors") for d in (base, tmp_path / "merged"))
+    low = load_file(Path(result["checkpoint"]) / "adapter_model.safetensors")
+    changed = 0
+    for name, weight in before.items():
+        layer = "base_model.model." + name.removesuffix(".weight")
+        want = weight.astype(np.float64)
+        if layer + ".lora_A.weight" in low:
+            want += 2 * (low[layer + ".lora_B.weight"].astype(np.float64)
+                         @ low[layer + ".lora_A.weight"].astype(np.float64))
+            changed += 1
+        np.testing.assert_allclose(after[name], want, rtol=1e-5, atol=1e-6)
+    assert changed == len(low) // 2
+    merged = loss_of("--model", tmp_path / "merged", chat)
+    assert math.isclose(merged, loss_of("--model", base, "--adapter", result["checkpoint"], chat),
+                        rel_tol=1e-4)
+
+
+def test_adapter_runs_go_on_bit_for_bit(adapter, base, chat):
+    run, result = adapter
+    last = Path(result["checkpoint"])
+    wanted = {name: (last / name).read_bytes()
+              for name in ("adapter_model.safetensors", "optimizer.safetensors")}
+    text = transnormer("train", "--run", run, "--from", 30).stdout
+    assert "Going on from" in text and f"--model {base} --adapter" in text
+    for name, data in wanted.items():
+        assert (last / name).read_bytes() == data
+
+
+def test_adapters_of_something_else_are_told(adapter, base, tuned, chat, tmp_path):
+    run, result = adapter
+    other = tuned[1]["checkpoint"]
+    done = transnormer("eval", "--model", other, "--adapter", result["checkpoint"], chat)
+    assert "trained on other weights" in done.stderr
+    done = transnormer("train", "--run", run, f"init={other}", "--from", 30, code=FAILED)
+    assert "other weights" in done.stderr and "init" in done.stderr
+    done = transnormer("generate", "--model", base, "--adapter", base, "--prompt", "a", code=FAILED)
+    assert "is no adapter" in done.stderr and "adapter_config.json" in done.stderr
+    arguments = tune_arguments(tmp_path / "run", base, chat, "train.lora.rank=4")
+    done = transnormer(*arguments, "train.lora.targets=q_proj", code=USAGE)
+    assert "q_proj" in done.stderr and "qkvu_proj" in done.stderr
+    done = transnormer(*train_arguments(tmp_path / "run", chat, "train.lora.rank=4"), code=USAGE)
+    assert "init" in done.stderr
+
+
+def test_the_plan_shows_what_adapters_save(base, chat, tmp_path):
+    def table(*more):
+        text = transnormer(*tune_arguments(tmp_path / "run", base, chat, *more), "--dry-run").stdout
+        rows = re.findall(r"^  (\S.*?) +([\d.]+) MiB$", text, re.M)
+        return text, {name: float(size) for name, size in rows}
+    text, low = table("train.lora.rank=2", "train.lora.targets=out_proj,l3")
+    assert "of rank 2 are trained" in text
+    _, full = table()
+    assert low["AdamW moments, f32"] < 0.1 * full["AdamW moments, f32"]
+    assert low["together"] < full["together"]
+
+
+def test_inspect_knows_adapters(adapter):
+    run, result = adapter
+    text = transnormer("inspect", result["checkpoint"]).stdout
+    assert "rank 8, alpha 16" in text and "step 60" in text
+    tuned = as_json("inspect", run, "--json")["memory"]["training"]["recompute_none"]
+    whole = as_json("inspect", "tiny", "--json")["memory"]["training"]["recompute_none"]
+    low = as_json("inspect", "tiny", "--lora-rank", 2, "--json")["memory"]["training"]
+    assert tuned["gradients, f32"] < tuned["weights, f32"] / 3
+    assert whole["gradients, f32"] == whole["weights, f32"]
+    assert low["recompute_none"]["gradients, f32"] < whole["gradients, f32"] / 10
+
+
+def test_serve_takes_an_adapter(adapter, base):
+    _, result = adapter
+    server = subprocess.Popen([BINARY, "serve", "--model", str(base), "--adapter",
+                               result["checkpoint"], "--port", "0"],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        address = next(line.split()[-1] for line in server.stdout if "listening on" in line)
+        body = {"messages": [{"role": "user", "content": "Who gave gold to corn?"}],
+                "temperature": 0, "max_tokens": 40}
+        request = urllib.request.Request(address + "/v1/chat/completions",
+                                         json.dumps(body).encode(),
+                                         {"Content-Type": "application/json"})
+        answer = json.load(urllib.request.urlopen(request, timeout=60))["choices"][0]
+        assert answer["message"]["content"] == "The lord gave gold."
+        assert answer["finish_reason"] == "stop"
+    finally:
+        server.terminate()
+        server.wait(timeout=30)

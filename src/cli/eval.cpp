@@ -21,7 +21,7 @@ namespace tnl {
 namespace {
 
 struct EvalOptions {
-    std::string model, device = "auto", dtype = "auto", bos = "auto", chat_template;
+    std::string model, adapter, device = "auto", dtype = "auto", bos = "auto", chat_template;
     std::vector<std::string> files;
     ReaderOptions reader;
     int64_t chunk = 2048, max_documents = 0;
@@ -164,7 +164,7 @@ int run_eval(EvalOptions& o) {
     o.reader.format = ChatTemplate::load_or_plain(o.chat_template);
     using Clock = std::chrono::steady_clock;
     DocumentReader reader(o.files, o.reader);
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
     Evaluation evaluation(o, loaded);
     const auto start = Clock::now();
     auto shown = start;
@@ -195,6 +195,8 @@ void add_eval_command(CLI::App& app) {
         "eval", "Loss, perplexity and bits per byte over text or JSONL files (.gz and .zst too)");
     const auto o = std::make_shared<EvalOptions>();
     command->add_option("--model", o->model, "Model directory")->required();
+    command->add_option("--adapter", o->adapter,
+                        "Directory of a low-rank adapter of the model, from train or PEFT");
     command->add_option("files", o->files, "Files or wildcards")->required();
     add_records_options(*command, o->reader, o->chat_template);
     command->add_option("--separator", o->reader.separator,

@@ -15,12 +15,13 @@ class Sglu {
         Fp8Matrix h8; // absent, too, where only the first half ran
     };
     Sglu(ParamTable& table, const std::string& name, const ModelConfig& config);
+    void add_adapters(ParamTable& table, const LoraOptions& options);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
     // y += the unit's output
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const;
     // The first half of forward: fills saved.
     void project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const;
-    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+    void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                   Tensor x, const Saved& saved) const;
 
   private:

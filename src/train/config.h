@@ -104,6 +104,7 @@ struct LoopConfig {
     uint64_t seed = 1;
     std::string device = "auto";
     int threads = 0;
+    LoraOptions lora;
 
     template <class V> void fields(V&& visit) {
         visit("steps", steps, "updates of the weights; or give tokens, or minutes");
@@ -136,6 +137,7 @@ struct LoopConfig {
         visit("seed", seed, "of the initial weights and of the order of the data");
         visit("device", device, "cpu, cuda, cuda:N, or auto: a GPU if there is one");
         visit("threads", threads, "CPU threads; 0: one per core");
+        visit("lora", lora, "");
     }
 };
 

@@ -1,6 +1,7 @@
 #include "train/learner.h"
 
 #include "base/memory.h"
+#include "model/convert.h"
 
 #include <algorithm>
 #include <cmath>
@@ -39,9 +40,10 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     plan.recompute = recompute;
     measure_arenas(plan, config, model, device);
     const auto n = static_cast<size_t>(model.params().flat_size());
+    const auto trained = static_cast<size_t>(model.params().trained_size());
     const bool narrow = config.dtype() != DType::f32;
     plan.lines.emplace_back(narrow ? "weights, bf16" : "weights, f32", n * (narrow ? 2u : 4u));
-    plan.lines.emplace_back("gradients, f32", n * 4);
+    plan.lines.emplace_back("gradients, f32", trained * 4);
     const OptimizerBytes optimizer =
         optimizer_bytes(config.optimizer, model.params(), config.dtype());
     const bool elsewhere =
@@ -103,8 +105,9 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       pieces_per_sequence_(config.train.pieces), through_(config.train.through),
       rows_(config.micro_tokens()), memory_(checked(config, model, device)),
       recompute_(memory_.recompute), weights_(device, dtype_, {model.params().flat_size()}),
-      gradients_(device, DType::f32, {model.params().flat_size()}),
-      optimizer_(config.optimizer, model.params(), device, weights_),
+      gradients_(device, DType::f32, {model.params().trained_size()}),
+      optimizer_(config.optimizer, model.params(), device,
+                 weights_.slice(0, model.params().trained_begin(), model.params().flat_size())),
       ids_(device, DType::i32, {rows_}), positions_(device, DType::i32, {rows_}),
       targets_(device, DType::i32, {rows_}), loss_(device, DType::f32, {rows_}),
       sums_(device, DType::f64, {config.train.accumulate + 1}),
@@ -112,6 +115,26 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       activations_("activations", device, memory_.activations),
       scratch_("scratch", device, memory_.scratch), pieces_(config, model, device) {
     device.stream().same_shapes = true;
+}
+
+void Learner::set_weights(const float* host) {
+    set_frozen(host);
+    optimizer_.set_master(host + model_.params().trained_begin());
+}
+
+void Learner::set_frozen(const float* host) {
+    const int64_t n = model_.params().trained_begin();
+    const auto bytes = static_cast<size_t>(n * size_of(dtype_));
+    std::vector<std::byte> narrow;
+    const void* from = host;
+    if (dtype_ != DType::f32) {
+        narrow.resize(bytes);
+        static_cast<void>(convert_floats(dtype_, narrow.data(), DType::f32,
+                                         reinterpret_cast<const std::byte*>(host), n));
+        from = narrow.data();
+    }
+    device_.upload(weights_.data, from, bytes);
+    device_.synchronize(); // before the host's copy goes
 }
 
 Batch Learner::upload(const TokenRows& host) {

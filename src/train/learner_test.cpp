@@ -156,6 +156,53 @@ TEST_F(LearnerTest, MaskedTargetsLeaveTheMeanOverTheOthers) {
     EXPECT_EQ(none.step.norm, 0);
 }
 
+TEST_F(LearnerTest, AdaptersLeaveTheFrozenWeightsAndTakeLittleMemory) {
+    TrainConfig config = testing::small_config(directory / "run");
+    const auto device = make_cpu_device(2);
+    const Model plain(config.model);
+    std::vector<float> base(static_cast<size_t>(plain.params().flat_size()));
+    initialize(plain.params(), config.model, 4, base.data());
+    const ShardSet shards(directory / "train.tnl");
+    ShardSource source(shards, {config.train.length, true, true}, {3, 0, 0});
+    std::vector<TokenRows> batches(1);
+    source.next(config.train.rows, batches[0]);
+    for (const char* dtype : {"f32", "bf16"}) {
+        config.train.dtype = dtype;
+        const Model adapted(config.model, {2, 4, {}});
+        const ParamTable& table = adapted.params();
+        std::vector<float> all(static_cast<size_t>(table.flat_size()));
+        std::copy(base.begin(), base.end(), all.begin());
+        initialize(table, config.model, 5, all.data());
+        Learner whole(config, plain, *device), low(config, adapted, *device);
+        whole.set_weights(base.data());
+        low.set_weights(all.data());
+        const Tensor frozen = low.weights().slice(0, 0, table.trained_begin());
+        const auto bytes_of = [](const Tensor& t) {
+            return std::string(static_cast<const char*>(t.data), static_cast<size_t>(t.bytes()));
+        };
+        const std::string before = bytes_of(frozen);
+        EXPECT_EQ(before, bytes_of(whole.weights()));
+        EXPECT_EQ(low.loss_sum(batches[0]), whole.loss_sum(batches[0])) << "B = 0";
+        const auto first = low.gradients(batches);
+        EXPECT_EQ(first.loss, whole.gradients(batches).loss);
+        for (int i = 0; i < 20; ++i) low.update(1e-2, low.gradients(batches).norm);
+        EXPECT_LT(low.gradients(batches).loss, first.loss - 0.05);
+        EXPECT_EQ(bytes_of(frozen), before);
+        const MemoryPlan a = plan_memory(config, plain, *device),
+                         b = plan_memory(config, adapted, *device);
+        const auto bytes = [](const MemoryPlan& plan, const std::string& name) {
+            for (const auto& [line, n] : plan.lines)
+                if (line.starts_with(name)) return n;
+            return size_t{0};
+        };
+        const auto trained = static_cast<size_t>(table.trained_size());
+        EXPECT_EQ(bytes(b, "gradients"), 4 * trained);
+        EXPECT_EQ(bytes(b, "AdamW"), 8 * trained);
+        EXPECT_EQ(bytes(b, "master"), config.train.dtype == "bf16" ? 4 * trained : 0);
+        EXPECT_LT(bytes(b, "gradients"), bytes(a, "gradients") / 4);
+    }
+}
+
 TEST_F(LearnerTest, LossOfAnUntrainedModelIsThatOfGuessing) {
     EXPECT_NEAR(gradient(3).step.loss, std::log(static_cast<double>(testing::kVocab)), 0.15);
 }

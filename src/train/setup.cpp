@@ -173,7 +173,7 @@ double measure_step_seconds(const TrainConfig& config, const Model& model, Devic
     constexpr double kSeconds = 3; // enough for a median
     const LoaderState begin = source.state();
     Learner learner(config, model, device);
-    learner.optimizer().set_master(first_weights(config, model).data());
+    learner.set_weights(first_weights(config, model).data());
     std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
     std::vector<double> seconds;
     double total = 0;
@@ -194,13 +194,13 @@ double measure_step_seconds(const TrainConfig& config, const Model& model, Devic
 
 std::vector<float> first_weights(const TrainConfig& config, const Model& model) {
     std::vector<float> flat(static_cast<size_t>(model.params().flat_size()));
-    if (config.init.empty()) {
-        initialize(model.params(), model.config(), config.train.seed, flat.data());
-    } else {
+    if (!config.init.empty()) {
         ThreadPool threads(config.train.threads);
         load_weights(config.init, model.params(),
                      Tensor(flat.data(), DType::f32, {model.params().flat_size()}), threads);
     }
+    if (config.init.empty() || model.params().has_adapters())
+        initialize(model.params(), model.config(), config.train.seed, flat.data());
     return flat;
 }
 

@@ -46,7 +46,8 @@ void fit_model(TrainConfig& config, const ShardSet& data, const std::vector<std:
 double measure_step_seconds(const TrainConfig& config, const Model& model, Device& device,
                             BatchSource& source);
 
-// The run's first weights, [flat_size] f32: random, or those of config.init.
+// The run's first weights, [flat_size] f32: random, or those of config.init, adapters as they
+// begin.
 std::vector<float> first_weights(const TrainConfig& config, const Model& model);
 
 } // namespace tnl

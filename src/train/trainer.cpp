@@ -19,15 +19,17 @@ bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 double training_flops_per_token(const Model& model) {
     const ModelConfig& c = model.config();
-    double weights = 0;
-    for (const Param& p : model.params().all())
+    double weights = 0, adapters = 0;
+    for (const Param& p : model.params().base())
         if (p.shape.size() == 2) weights += static_cast<double>(p.size);
+    for (const Param& p : model.params().adapters()) adapters += static_cast<double>(p.size);
     if (!c.tie_word_embeddings) // a look-up multiplies nothing
         weights -= static_cast<double>(c.vocab_size * c.decoder_embed_dim);
     double recurrence = 0; // k^T v and q S: 2 Dk D each, a head; twice again backward
     for (int64_t l = 0; l < c.decoder_layers; ++l)
         recurrence += 12.0 * static_cast<double>(c.key_dim(l) * c.hidden_dim);
-    return 6 * weights + recurrence;
+    // Frozen weights have no gradient: a third less. Of adapters h is made twice.
+    return (model.params().has_adapters() ? 4 : 6) * weights + 7 * adapters + recurrence;
 }
 
 Trainer::Trainer(const TrainerParts& parts)
@@ -37,14 +39,18 @@ Trainer::Trainer(const TrainerParts& parts)
       progress_(config_.log.every, parts.out) {
     state_.device = parts.device.name();
     state_.data = parts.train.fingerprint();
+    state_.base = parts.base.checksum;
 }
 
 void Trainer::start(const float* weights) {
-    learner_.optimizer().set_master(weights);
+    learner_.set_weights(weights);
     parts_.train.seek({config_.train.seed, 0, 0});
 }
 
-void Trainer::resume(int64_t step) {
+void Trainer::resume(int64_t step, const float* weights) {
+    TNL_CHECK(weights != nullptr || !parts_.model.params().has_adapters(),
+              "a run that trains adapters goes on without the weights they are for");
+    if (weights != nullptr) learner_.set_frozen(weights);
     const std::string device = state_.device, data = state_.data;
     const fs::path checkpoint = store_.path_of(step);
     try {
@@ -61,6 +67,11 @@ void Trainer::resume(int64_t step) {
     if (state_.data != data)
         fail("{}: trained on other data: {}; data.train is {}", checkpoint.string(), state_.data,
              data);
+    if (state_.base != parts_.base.checksum)
+        fail(
+            "{}: its adapters are of other weights (checksum {}) than those of init = {} (checksum "
+            "{})",
+            checkpoint.string(), state_.base, config_.init, parts_.base.checksum);
     parts_.train.seek(state_.loader);
     store_.remove_after(step); // not before the checkpoint was found to be right
     if (state_.device != device)
@@ -214,7 +225,7 @@ void Trainer::save() {
     }
     metrics_->sync(); // a checkpoint is never ahead of them
     try {
-        store_.save(next, config_, learner_, parts_.tokenizer);
+        store_.save(next, config_, learner_, parts_.tokenizer, parts_.base);
     } catch (const std::exception& e) {
         fail("the checkpoint could not be saved: {}", e.what());
     }
