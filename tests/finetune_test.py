@@ -257,8 +257,9 @@ def test_inspect_knows_adapters(adapter):
     text = transnormer("inspect", result["checkpoint"]).stdout
     assert "rank 8, alpha 16" in text and "step 60" in text
     tuned = as_json("inspect", run, "--json")["memory"]["training"]["recompute_none"]
-    whole = as_json("inspect", "tiny", "--json")["memory"]["training"]["recompute_none"]
-    low = as_json("inspect", "tiny", "--lora-rank", 2, "--json")["memory"]["training"]
+    whole = as_json("inspect", "tiny", "--dtype", "f32", "--json")["memory"]["training"]["recompute_none"]
+    low = as_json("inspect", "tiny", "--lora-rank", 2, "--dtype", "f32",
+                  "--json")["memory"]["training"]
     assert tuned["gradients, f32"] < tuned["weights, f32"] / 3
     assert whole["gradients, f32"] == whole["weights, f32"]
     assert low["recompute_none"]["gradients, f32"] < whole["gradients, f32"] / 10
