@@ -279,11 +279,66 @@ TEST_F(Data, PiecesOfRowsAreTheRows) {
         }
         EXPECT_EQ(state, rows.state());
     }
-    EXPECT_THROW(Loader(set, {.row_tokens = 8, .pieces = 2}, {}), Error) << "ends with documents";
     cut.pieces = 5;
     EXPECT_THROW(Loader(set, cut, {}), Error);
     cut.pieces = 3;
     EXPECT_THROW(Loader(set, cut, {.seed = 7, .epoch = 0, .cursor = 0, .piece = 3}), Error);
+}
+
+// Sequences that end with documents, in pieces: the documents of whole rows, and slots that hand
+// each one's state on, checked by walking them with a state that counts tokens.
+TEST_F(Data, PiecesOfRowsWithDocumentsAreTheRows) {
+    using End = TokenRows::End;
+    const auto all = write("shard-00000.tnl", 400, 5);
+    const ShardSet set(folder);
+    for (const int64_t pieces : {2, 3, 12}) {
+        const LoaderOptions whole{.row_tokens = 48, .shuffle = true, .reset_at_documents = true};
+        LoaderOptions cut = whole;
+        cut.pieces = pieces;
+        const int64_t T = 48 / pieces, rows = 3;
+        Loader by_row(set, whole, {7, 0, 0});
+        LoaderState state{7, 0, 0};
+        std::map<End, int> seen;
+        for (int batch = 0; batch < 20; ++batch) {
+            TokenRows row, piece;
+            by_row.next(rows, row);
+            std::vector<int32_t> length(2 * rows, 0); // of what the slots have read
+            for (int64_t p = 0; p < pieces; ++p) {
+                Loader loader(set, cut, state); // as if begun anew at every piece
+                loader.next(rows, piece);
+                state = loader.state();
+                ASSERT_EQ(piece.slots.size() + 1, piece.cu_seqlens.size());
+                for (size_t s = 0; s < piece.slots.size(); ++s) {
+                    const int32_t slot = piece.slots[s];
+                    const bool held = slot >= 0 && p > 0;
+                    int32_t read = held ? length[static_cast<size_t>(slot)] : 0;
+                    for (int32_t i = piece.cu_seqlens[s]; i < piece.cu_seqlens[s + 1]; ++i) {
+                        ASSERT_EQ(piece.positions[static_cast<size_t>(i)], read++);
+                        const auto at = static_cast<size_t>(i / T * 48 + p * T + i % T);
+                        ASSERT_EQ(piece.ids[static_cast<size_t>(i)], row.ids[at]);
+                        ASSERT_EQ(piece.targets[static_cast<size_t>(i)], row.targets[at]);
+                        ASSERT_EQ(piece.positions[static_cast<size_t>(i)], row.positions[at]);
+                    }
+                    if (slot >= 0) length[static_cast<size_t>(slot)] = read;
+                }
+                for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
+                    ++seen[piece.ends[r]];
+                    if (piece.ends[r] == End::moves) length[r] = length[r + rows];
+                    if (piece.ends[r] == End::stops) length[r] = 0;
+                    length[r + rows] = 0;
+                }
+                if (p + 1 == pieces) {
+                    EXPECT_EQ(piece.ends, std::vector<End>(rows, End::stops));
+                }
+            }
+        }
+        EXPECT_GT(seen[End::stays], 10);
+        EXPECT_GE(seen[End::stops], 60);
+        if (pieces > 2) {
+            EXPECT_GT(seen[End::moves], 10);
+        }
+        EXPECT_EQ(state, by_row.state());
+    }
 }
 
 TEST_F(Data, ACorpusTooShortIsRefused) {

@@ -145,6 +145,7 @@ void Mixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const B
         call.state_in = states.in;
         call.state_out = states.out;
         call.cu_seqlens = batch.cu_seqlens;
+        call.slots = batch.slots;
         call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
         run.kernels.lightning_forward(run.stream, call);
     }
@@ -196,6 +197,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Gradients& grads, Te
         call.dstate_out = states.dout;
         call.dstate_in = states.din;
         call.cu_seqlens = batch.cu_seqlens;
+        call.slots = batch.slots;
         // Straight into the projection's gradient, unless LRPE comes between.
         Tensor dq = heads(part(dproj, 0)), dk = heads(part(dproj, 1));
         if (theta_) {

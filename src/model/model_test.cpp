@@ -304,6 +304,65 @@ TEST(Model, PackedDocumentsEqualSeparateOnes) {
     EXPECT_LT(worst, 1e-12);
 }
 
+// Three documents of 9, 6 and 8 tokens, cut at token 12, amid the second, whose state and gradient
+// pass on in a slot: in double, the loss and the gradients of all at once.
+TEST(Model, DocumentsInPiecesEqualTheWhole) {
+    const ModelConfig config = small();
+    HostBatch whole = random_batch(config, 1, 23, 6);
+    whole.offsets = {0, 9, 15, 23};
+    for (size_t i = 0; i < 23; ++i)
+        whole.positions[i] = static_cast<int32_t>(i < 9 ? i : i < 15 ? i - 9 : i - 15);
+    HostBatch parts[2];
+    for (size_t i = 0; i < 23; ++i) {
+        HostBatch& part = parts[i / 12];
+        part.ids.push_back(whole.ids[i]);
+        part.targets.push_back(whole.targets[i]);
+        part.positions.push_back(whole.positions[i]);
+    }
+    parts[0].offsets = {0, 9, 12};
+    parts[1].offsets = {0, 3, 11};
+    std::vector<int32_t> slots[2] = {{-1, 1}, {1, -1}};
+    ModelBed once(config, DType::f64, cpu_oracle_kernels()),
+        twice(config, DType::f64, cpu_oracle_kernels());
+    const double want = once.loss_and_gradients(whole, Recompute::none, 7, 0.5f);
+
+    Arena measuring = Arena::measuring("states");
+    twice.model.make_states(measuring, DType::f64, 2);
+    Arena memory("states", *twice.device, 2 * measuring.peak());
+    const States between = twice.model.make_states(memory, DType::f64, 2),
+                 gradient = twice.model.make_states(memory, DType::f64, 2);
+    const ArenaSizes sizes =
+        measure_training(twice.model, cpu_oracle_kernels(), DType::f64, 12, 2, Recompute::none, 7);
+    Arena activations("activations", *twice.device, sizes.activations.peak());
+    Arena scratch("scratch", *twice.device, sizes.scratch.peak());
+    auto run = twice.run(scratch);
+    double got = 0;
+    const auto view = [&](size_t i) {
+        Batch batch = parts[i].view();
+        batch.slots = Tensor(slots[i].data(), DType::i32, {2});
+        return batch;
+    };
+    {
+        const Batch first = view(0);
+        OwnedTensor h(*twice.device, DType::f64, {first.rows(), config.decoder_embed_dim});
+        twice.model.forward(run, twice.weights, h, first, passing(nullptr, &between), nullptr,
+                            nullptr);
+    }
+    for (const size_t i : {size_t{1}, size_t{0}}) {
+        const Batch batch = view(i);
+        OwnedTensor loss(*twice.device, DType::f64, {batch.rows()});
+        Passing states;
+        (i == 1 ? states.in : states.dout) = i == 1 ? &between : &gradient;
+        if (i == 1) states.din = &gradient;
+        twice.model.loss_and_gradients(run, twice.weights, twice.grads, loss, batch,
+                                       Recompute::none, 7, 0.5f, activations, states);
+        got += ModelBed::sum(loss);
+    }
+    EXPECT_NEAR(got, want, 1e-11);
+    const auto a = ModelBed::values(once.grads), b = ModelBed::values(twice.grads);
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-11);
+}
+
 TEST(Model, LrpeDependsOnRelativePositionsOnly) {
     const ModelConfig config = small();
     ModelBed bed(config, DType::f64, cpu_oracle_kernels());

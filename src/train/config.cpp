@@ -159,8 +159,6 @@ void TrainConfig::validate() {
     }
     want(train.pieces >= 1, "train.pieces", train.pieces, "at least 1");
     if (train.pieces > 1) {
-        want(!data.reset, "data.reset", data.reset,
-             "false where train.pieces is above 1: a piece begins where the one before ended");
         want(train.through == Through::truncated || train.accumulate % train.pieces == 0,
              "train.accumulate", train.accumulate,
              "a multiple of train.pieces where train.through is exact: whole sequences in a step");

@@ -119,7 +119,7 @@ struct LoopConfig {
               "tokens of a step; sets accumulate = batch_tokens / (rows length) when given");
         visit("pieces", pieces,
               "micro-batches over which a sequence goes on, its state passed from one to the next: "
-              "sequences have length * pieces tokens. Wants data.reset=false");
+              "rows have length * pieces tokens, and documents go on over their pieces");
         visit("through", through,
               "gradients between pieces. truncated: none, the state counts as given. exact: as of "
               "one whole sequence, for a second forward pass; wants accumulate to be whole "

@@ -109,8 +109,9 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       optimizer_(config.optimizer, model.params(), device,
                  weights_.slice(0, model.params().trained_begin(), model.params().flat_size())),
       ids_(device, DType::i32, {rows_}), positions_(device, DType::i32, {rows_}),
-      targets_(device, DType::i32, {rows_}), loss_(device, DType::f32, {rows_}),
-      sums_(device, DType::f64, {config.train.accumulate + 1}),
+      targets_(device, DType::i32, {rows_}),
+      slots_(device, DType::i32, {config.train.pieces > 1 ? rows_ : 1}),
+      loss_(device, DType::f32, {rows_}), sums_(device, DType::f64, {config.train.accumulate + 1}),
       slopes_(upload_slopes(model.config(), device, DType::f32)),
       activations_("activations", device, memory_.activations),
       scratch_("scratch", device, memory_.scratch), pieces_(config, model, device) {
@@ -152,6 +153,10 @@ Batch Learner::upload(const TokenRows& host) {
     // The model only reads it.
     batch.cu_seqlens = Tensor(const_cast<int32_t*>(host.cu_seqlens.data()), DType::i32,
                               {static_cast<int64_t>(host.cu_seqlens.size())});
+    if (!host.slots.empty()) {
+        batch.slots = slots_.slice(0, 0, batch.sequences);
+        device_.upload(batch.slots.data, host.slots.data(), host.slots.size() * sizeof(int32_t));
+    }
     return batch;
 }
 
@@ -198,7 +203,9 @@ void Learner::truncated(Run& run, std::span<const TokenRows> micro_batches, floa
         if (pieces_per_sequence_ > 1)
             states = passing(host.piece > 0 ? &pieces_.now() : nullptr, &pieces_.next());
         add_gradients(run, host, i++, scale, states);
-        if (pieces_per_sequence_ > 1) pieces_.swap();
+        if (pieces_per_sequence_ == 1) continue;
+        pieces_.settle(pieces_.next(), host);
+        pieces_.swap();
     }
 }
 
@@ -217,12 +224,17 @@ void Learner::exact(Run& run, std::span<const TokenRows> sequence, int64_t first
             activations_.tensor(dtype_, {rows_, model_.config().decoder_embed_dim}, "model.h");
         model_.forward(run, weights_, h, upload(host), passing(before(i), &pieces_.before(i + 1)),
                        nullptr, nullptr);
+        pieces_.settle(pieces_.before(i + 1), host);
     }
     for (int64_t i = last; i >= 0; --i) {
+        const TokenRows& host = sequence[static_cast<size_t>(i)];
         Passing states = passing(before(i), nullptr);
-        if (i < last) states.dout = &pieces_.gradient(i + 1);
+        if (i < last) {
+            pieces_.aim(pieces_.gradient(i + 1), host);
+            states.dout = &pieces_.gradient(i + 1);
+        }
         if (i > 0) states.din = &pieces_.gradient(i);
-        add_gradients(run, sequence[static_cast<size_t>(i)], first + i, scale, states);
+        add_gradients(run, host, first + i, scale, states);
     }
 }
 

@@ -89,6 +89,7 @@ class Learner {
     OwnedTensor weights_, gradients_; // [flat_size] dtype, [trained_size] f32
     Optimizer optimizer_;
     OwnedTensor ids_, positions_, targets_; // [rows]
+    OwnedTensor slots_;                     // [rows], with train.pieces alone
     OwnedTensor loss_;                      // [rows] f32
     OwnedTensor sums_;                      // [micro-batches + 1] f64
     OwnedTensor slopes_;

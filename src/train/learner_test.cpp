@@ -66,43 +66,48 @@ TEST_F(LearnerTest, MicroBatchesAreOneBatch) {
     }
 }
 
-// Sequences of 48 tokens whole, and in pieces of 16 whose states and gradients pass on.
+// Rows of 48 tokens whole, and in pieces whose states and gradients pass on; of one sequence, and
+// of the documents in them.
 TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
-    const auto sequences = [&](int64_t pieces, Through through, Recomputation recompute) {
-        TrainConfig config = testing::small_config(directory / "run");
-        config.data.reset = false;
-        config.train.rows = 2;
-        config.train.length = 48 / pieces;
-        config.train.pieces = pieces;
-        config.train.through = through;
-        config.train.accumulate = 2 * pieces;
-        config.train.recompute = recompute;
-        config.optimizer.beta1 = 0; // the mean is the gradient
-        config.optimizer.clip = 0;
-        config.validate();
-        const Model model(config.model);
-        const auto device = make_cpu_device(2);
-        const ShardSet shards(directory / "train.tnl");
-        ShardSource source(shards, {48, true, false, pieces}, {3, 0, 0});
-        Learner learner(config, model, *device);
-        learner.optimizer().set_master(first_weights(config, model).data());
-        std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
-        for (TokenRows& batch : batches) source.next(2, batch);
-        Result out;
-        out.step = learner.gradients(batches);
-        learner.update(1e-3, out.step.norm);
-        out.gradient = floats_of(*device, learner.optimizer().m());
-        return out;
-    };
-    const Result whole = sequences(1, Through::truncated, Recomputation::none);
-    for (const Recomputation recompute : {Recomputation::none, Recomputation::block}) {
-        const Result exact = sequences(3, Through::exact, recompute);
-        EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6);
-        EXPECT_LT(distance(exact.gradient, whole.gradient), 1e-5);
-        const Result truncated = sequences(3, Through::truncated, recompute);
-        EXPECT_NEAR(truncated.step.loss, whole.step.loss, 1e-6);
-        EXPECT_GT(distance(truncated.gradient, whole.gradient), 1e-3);
-        EXPECT_LT(distance(truncated.gradient, whole.gradient), 0.5);
+    for (const bool reset : {false, true}) {
+        const auto sequences = [&](int64_t pieces, Through through, Recomputation recompute) {
+            TrainConfig config = testing::small_config(directory / "run");
+            config.data.reset = reset;
+            config.train.rows = 2;
+            config.train.length = 48 / pieces;
+            config.train.pieces = pieces;
+            config.train.through = through;
+            config.train.accumulate = 2 * pieces;
+            config.train.recompute = recompute;
+            config.optimizer.beta1 = 0; // the mean is the gradient
+            config.optimizer.clip = 0;
+            config.validate();
+            const Model model(config.model);
+            const auto device = make_cpu_device(2);
+            const ShardSet shards(directory / "train.tnl");
+            ShardSource source(shards, {48, true, reset, pieces}, {3, 0, 0});
+            Learner learner(config, model, *device);
+            learner.optimizer().set_master(first_weights(config, model).data());
+            std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
+            for (TokenRows& batch : batches) source.next(2, batch);
+            Result out;
+            out.step = learner.gradients(batches);
+            learner.update(1e-3, out.step.norm);
+            out.gradient = floats_of(*device, learner.optimizer().m());
+            return out;
+        };
+        const Result whole = sequences(1, Through::truncated, Recomputation::none);
+        for (const Recomputation recompute : {Recomputation::none, Recomputation::block}) {
+            for (const int64_t pieces : {3, 4, 12}) {
+                const Result exact = sequences(pieces, Through::exact, recompute);
+                EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6) << pieces;
+                EXPECT_LT(distance(exact.gradient, whole.gradient), 1e-5) << pieces;
+            }
+            const Result truncated = sequences(3, Through::truncated, recompute);
+            EXPECT_NEAR(truncated.step.loss, whole.step.loss, 1e-6);
+            EXPECT_GT(distance(truncated.gradient, whole.gradient), 1e-3);
+            EXPECT_LT(distance(truncated.gradient, whole.gradient), 0.5);
+        }
     }
 }
 

@@ -195,6 +195,17 @@ INSTANTIATE_TEST_SUITE_P(
                                   c.train.pieces = 3;
                                   c.train.accumulate = 2;
                               }},
+                      Variant{"documents_over_steps",
+                              [](TrainConfig& c) {
+                                  c.train.pieces = 3;
+                                  c.train.accumulate = 2;
+                              }},
+                      Variant{"documents_over_pieces",
+                              [](TrainConfig& c) {
+                                  c.train.pieces = 4;
+                                  c.train.accumulate = 4;
+                                  c.train.through = Through::exact;
+                              }},
                       Variant{"adapters", [](TrainConfig& c) { c.train.lora.rank = 3; }},
                       Variant{"bf16_adapters",
                               [](TrainConfig& c) {
