@@ -207,6 +207,11 @@ INSTANTIATE_TEST_SUITE_P(
                                   c.train.through = Through::exact;
                               }},
                       Variant{"adapters", [](TrainConfig& c) { c.train.lora.rank = 3; }},
+                      Variant{"adapters_without_masters",
+                              [](TrainConfig& c) {
+                                  c.train.lora.rank = 3;
+                                  testing::use_stochastic_rounding(c);
+                              }},
                       Variant{"bf16_adapters",
                               [](TrainConfig& c) {
                                   c.train.lora = {2, 8, {"l1", "l3", "out_proj"}};
