@@ -44,6 +44,8 @@ if(TNL_CUDA)
   # {fmt} 9 leaves constexpr out under nvcc, which its own C++20 format checks then miss.
   string(APPEND CMAKE_CUDA_FLAGS " -DFMT_USE_CONSTEXPR=1 -lineinfo")
   find_package(CUDAToolkit REQUIRED)
+  # Softmax attention's fast way on a GPU; opened at run time, so that only its header is wanted here.
+  find_path(TNL_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
 endif()
 if(TNL_TESTS)
   find_package(GTest REQUIRED)

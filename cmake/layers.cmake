@@ -3,7 +3,7 @@
 # benchmark program NAME_bench. *_avx2.cpp, *_avx512.cpp and *_avx512_bf16.cpp are compiled for those
 # instructions and chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to
 # run on a machine with a GPU) and X_cuda_bench.cpp (a program each, NAME_cuda_X_bench) are built with
-# TNL_CUDA only, *_sm90.cu for compute capability 9.0 with its own instructions (sm_90a). X_fuzz.cpp
+# TNL_CUDA only (X_cudnn_cuda.cpp where there is a cudnn.h, X_no_cudnn_cuda.cpp where not), *_sm90.cu for compute capability 9.0 with its own instructions (sm_90a). X_fuzz.cpp
 # is the libFuzzer program fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
@@ -54,6 +54,11 @@ function(tnl_layer NAME)
   list(FILTER SOURCES EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$|/main\\.cpp$")
   if(TNL_CUDA)
     list(FILTER SOURCES EXCLUDE REGEX "no_cuda\\.cpp$")
+    if(TNL_CUDNN_INCLUDE)
+      list(FILTER SOURCES EXCLUDE REGEX "_no_cudnn_cuda\\.cpp$")
+    else()
+      list(FILTER SOURCES EXCLUDE REGEX "/[a-z]+_cudnn_cuda\\.cpp$")
+    endif()
     file(GLOB_RECURSE CUDA_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${NAME}/*.cu)
     set(SM90_SOURCES ${CUDA_SOURCES})
     list(FILTER SM90_SOURCES INCLUDE REGEX "_sm90\\.cu$")

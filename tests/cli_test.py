@@ -319,6 +319,16 @@ def test_eval_agrees_with_itself(model, work):
     assert nats == pytest.approx(total["loss_nats_per_token"] * total["tokens"], rel=1e-6)
     text = transnormer("eval", "--model", model, work / "held_out.jsonl").stdout
     assert "bits per byte" in text and "perplexity" in text
+    # In windows each token is counted once, after less of what came before.
+    windows = as_json("eval", "--model", model, work / "held_out.jsonl", "--json",
+                      "--per-document", "--window", "16")
+    assert [d["tokens"] for d in windows["per_document"]] == [
+        d["tokens"] for d in total["per_document"]]
+    assert windows["bytes"] == total["bytes"]
+    assert windows["loss_nats_per_token"] > total["loss_nats_per_token"]
+    longest = as_json("eval", "--model", model, work / "held_out.jsonl", "--json", "--window",
+                      "100000")
+    assert longest["loss_nats_per_token"] == total["loss_nats_per_token"]
 
 
 def test_generate_is_greedy_seeded_and_json(model):
@@ -369,6 +379,86 @@ def test_streamed_text_is_the_same_and_whole_characters(model):
         streamed += piece
     assert process.wait() == OK
     assert streamed == plain
+
+
+# ---- a Transformer beside it ----
+
+@pytest.fixture(scope="module")
+def llama(work, tokens):
+    """The run of `trained`, but for the preset."""
+    run = work / "llama"
+    arguments = [a if a != "preset=tiny" else "preset=llama-tiny" for a in
+                 train_arguments(run, tokens)]
+    return run, as_json(*arguments, "--json")
+
+
+def test_llama_is_trained_and_evaluated_alike(llama, trained, model, work):
+    run, result = llama
+    ours = as_json(*train_arguments(trained[0], work / "tokens"), "--json")  # over already
+    assert result["tokens"] == ours["tokens"]
+    assert abs(result["parameters"] / ours["parameters"] - 1) < 0.005
+    best = run / "checkpoints/best"
+    config = json.loads((best / "config.json").read_text())
+    assert config["architectures"] == ["LlamaForCausalLM"] and config["hidden_size"] == 128
+    assert result["best_loss"] < 1.5 * ours["best_loss"]
+    evaluate = ["eval", work / "held_out.jsonl", "--json", "--model"]
+    whole, own = as_json(*evaluate, best), as_json(*evaluate, model)
+    # Beyond the length that it was trained on, a Transformer is lost.
+    seen = as_json(*evaluate, best, "--window", 64)
+    assert whole["tokens"] == own["tokens"] == seen["tokens"]
+    assert seen["loss_nats_per_token"] < 0.6 * whole["loss_nats_per_token"]
+    done = transnormer(*evaluate, best, "--chunk", 20, code=FAILED)
+    assert "a call takes 20" in done.stderr and "llama" in done.stderr
+
+
+def test_llama_has_no_state_to_generate_from(llama, work):
+    best = llama[0] / "checkpoints/best"
+    for command in (["generate", "--model", best, "--prompt", "x"],
+                    ["bench", "decode", "--preset", "llama-tiny"]):
+        done = transnormer(*command, code=FAILED)
+        assert "model_type is llama" in done.stderr and "transnormer" in done.stderr
+    done = transnormer("train", "--run", work / "pieces", "preset=llama-tiny", "train.steps=1",
+                       "data.train=gone", "data.reset=false", "train.pieces=2", code=USAGE)
+    assert "train.pieces = 2" in done.stderr and "model_type is llama" in done.stderr
+    done = transnormer("train", "--run", work / "gate", "preset=llama-tiny", "train.steps=1",
+                       "model.gate_dim=16", code=USAGE)
+    assert "gate_dim is 16" in done.stderr and "llama" in done.stderr
+
+
+def test_inspect_tells_of_llama(llama):
+    text = transnormer("inspect", llama[0] / "checkpoints/best").stdout
+    assert "LLaMA with" in text and "state       none" in text and "self_attn.q_proj" in text
+    assert "num_key_value_heads" in text and "decay_law" not in text
+    out = as_json("inspect", "llama-tiny", "--json")
+    assert out["variant"] == "LLaMA" and out["state_bytes_per_sequence"] == 0
+
+
+def test_plot_of_two_runs_names_both(llama, trained, tmp_path):
+    text = transnormer("plot", trained[0], llama[0], "--name", "TNL", "--name", "LLaMA", "--x",
+                       "tokens", "-o", tmp_path / "both.svg").stdout
+    assert "points of 2 runs" in text
+    assert (tmp_path / "both.svg").stat().st_size > 1000
+    done = transnormer("plot", trained[0], llama[0], "--name", "TNL", "-o", tmp_path / "x.svg",
+                       code=USAGE)
+    assert "1 names for 2 runs" in done.stderr
+
+
+def test_benches_take_llama_presets(tmp_path):
+    out = as_json("bench", "train", "--preset", "llama-tiny", "--batch", 2, "--length", 32,
+                  "--steps", 1, "--warmup", 1, "--format", "json")
+    assert out["attention_share"] > 0 and out["attention"].startswith("cpu")
+    longer = as_json("bench", "train", "--preset", "llama-tiny", "--batch", 2, "--length", 64,
+                     "--steps", 1, "--warmup", 1, "--format", "json")
+    # 12 D a head and token seen, of which there are (length + 1) / 2: 3 layers, 128 wide
+    assert (longer["model_flops_per_token"] - out["model_flops_per_token"]
+            == pytest.approx(12 * 3 * 128 * 16))
+    out = as_json("bench", "length", "--preset", "llama-tiny", "--lengths", "128,16",
+                  "--step-tokens", "64", "--longest-step", "64", "--format", "json", "--plot",
+                  tmp_path / "speed.svg")
+    assert [row["length"] for row in out["rows"]] == [16, 128]
+    for row in out["rows"]:  # trained alone, on whole sequences
+        assert row["train_tokens_per_second"] > 0 and "decode_tokens_per_second" not in row
+        assert row["train_model_teraflops_per_second"] > 0
 
 
 # ---- plot, bench ----

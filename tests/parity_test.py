@@ -55,6 +55,17 @@ CASES = {
 }
 
 
+LLAMA_CASES = {
+    "llama": dict(),
+    "grouped_queries": dict(num_attention_heads=6, num_key_value_heads=2),
+    "one_key_head": dict(num_key_value_heads=1, num_hidden_layers=1),
+    "tied_head": dict(tie_word_embeddings=True),
+    "wide_heads": dict(head_dim=40, rope_theta=500000.0),
+    "odd_widths": dict(hidden_size=35, num_attention_heads=5, num_key_value_heads=None, head_dim=6,
+                       intermediate_size=7, rms_norm_eps=1e-3),
+}
+
+
 def verify(folder, *extra):
     command = [BINARY, "verify", "--model", str(folder),
                "--expected", str(folder / "expected.safetensors"), *extra]
@@ -70,6 +81,35 @@ def test_random_checkpoint(name, tmp_path):
     # LRPE doubles the width of keys; GPUs take up to 256.
     done = verify(folder, *(["--device", "cpu"] if name == "wide_head" else []))
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "f64"])
+@pytest.mark.parametrize("name", LLAMA_CASES)
+def test_llama(name, dtype, tmp_path):
+    """Logits, loss and gradients; there is no state to compare, nor a recurrence."""
+    config = reference.llama_config(**LLAMA_CASES[name])
+    folder = reference.write_fixture(tmp_path, config, seed=len(name))
+    done = verify(folder, "--dtype", dtype, "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {t["tensor"] for t in json.loads(done.stdout)["tensors"]}
+    gradients = load_file(folder / "gradients.safetensors")
+    assert names == {"prefill_logits", "train_loss", *(f"d {n}" for n in gradients)}
+
+
+@pytest.mark.parametrize("length", [1, 2, 64, 65, 300, 701])
+def test_llama_lengths(length, tmp_path):
+    folder = reference.write_fixture(tmp_path, reference.llama_config(), length=length, batch=2,
+                                     seed=length)
+    done = verify(folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_wrong_weight_of_llama_is_found(tmp_path):
+    folder = reference.write_fixture(tmp_path, reference.llama_config(), length=40)
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.1.self_attn.k_proj.weight"] *= 1.1
+    save_file(weights, folder / "model.safetensors")
+    assert verify(folder).returncode == 1
 
 
 @pytest.mark.parametrize("seed", range(int(os.environ.get("TNL_PARITY_SEEDS", 16))))

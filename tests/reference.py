@@ -1,4 +1,5 @@
-"""An independent model of TransNormerLLM in NumPy, for tests: the plain quadratic form, in float64.
+"""An independent model of TransNormerLLM in NumPy, for tests: the plain quadratic form, in float64;
+and one of LLaMA.
 
 Written from the formulas of 2307.14995 and 2405.17381 and the published description of the released
 code; it shares nothing with the C++ sources. Gradients come from the `autograd` package.
@@ -205,6 +206,108 @@ class Reference:
             losses * counted[:, 1:]) / onp.sum(counted[:, 1:])
 
 
+class LlamaReference(Reference):
+    """LLaMA (2302.13971) in the same manner, from a config.json in Hugging Face's terms."""
+
+    def __init__(self, config):
+        self.config = config
+        self.heads = config["num_attention_heads"]
+        self.kv_heads = config.get("num_key_value_heads") or self.heads
+        self.width = config.get("head_dim") or config["hidden_size"] // self.heads
+
+    def linear(self, w, name, x):
+        return np.einsum("...i,oi->...o", x, w[name + ".weight"])
+
+    def norm(self, w, name, x):
+        mean = np.mean(x * x, axis=-1, keepdims=True)
+        return x / np.sqrt(mean + self.config["rms_norm_eps"]) * w[name + ".weight"]
+
+    def split(self, x, heads):  # [B,T,heads*D] -> [B,heads,T,D]
+        B, T, _ = x.shape
+        return np.transpose(np.reshape(x, (B, T, heads, self.width)), (0, 2, 1, 3))
+
+    def turn(self, x):  # rotary positions: complex numbers, real parts in a head's first half
+        half = self.width // 2
+        rate = self.config.get("rope_theta", 10000.0) ** (-onp.arange(half) / half)
+        angle = onp.arange(x.shape[2]).reshape(-1, 1) * rate
+        real, imaginary = x[..., :half], x[..., half:]
+        cosine, sine = onp.cos(angle), onp.sin(angle)
+        return np.concatenate([real * cosine - imaginary * sine, imaginary * cosine + real * sine],
+                              axis=-1)
+
+    def attention(self, w, name, x):
+        q = self.turn(self.split(self.linear(w, name + ".q_proj", x), self.heads))
+        k = self.turn(self.split(self.linear(w, name + ".k_proj", x), self.kv_heads))
+        v = self.split(self.linear(w, name + ".v_proj", x), self.kv_heads)
+        reads = onp.repeat(onp.arange(self.kv_heads), self.heads // self.kv_heads)
+        k, v = k[:, reads], v[:, reads]
+        T = x.shape[1]
+        scores = np.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(self.width)
+        scores = np.where(onp.tri(T, dtype=bool), scores, -onp.inf)
+        p = np.exp(scores - stop_gradient(np.max(scores, axis=-1, keepdims=True)))
+        o = np.einsum("bhij,bhjd->bhid", p / np.sum(p, axis=-1, keepdims=True), v)
+        o = np.reshape(np.transpose(o, (0, 2, 1, 3)), (x.shape[0], T, self.heads * self.width))
+        return self.linear(w, name + ".o_proj", o)
+
+    def forward(self, w, ids, mask=None):
+        """ids [B,T] -> logits [B,T,V], no states."""
+        c = self.config
+        x = w["model.embed_tokens.weight"][ids]
+        for layer in range(c["num_hidden_layers"]):
+            name = f"model.layers.{layer}"
+            x = x + self.attention(w, name + ".self_attn",
+                                   self.norm(w, name + ".input_layernorm", x))
+            y = self.norm(w, name + ".post_attention_layernorm", x)
+            h = ACTIVATIONS["silu"](self.linear(w, name + ".mlp.gate_proj", y)) * self.linear(
+                w, name + ".mlp.up_proj", y)
+            x = x + self.linear(w, name + ".mlp.down_proj", h)
+        x = self.norm(w, "model.norm", x)
+        head = "model.embed_tokens" if c["tie_word_embeddings"] else "lm_head"
+        return self.linear(w, head, x), []
+
+
+def llama_config(**changes):
+    config = {
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "torch_dtype": "float32",
+        "vocab_size": 97, "hidden_size": 48, "intermediate_size": 40, "num_hidden_layers": 3,
+        "num_attention_heads": 3, "num_key_value_heads": 3, "rms_norm_eps": 1e-5,
+        "rope_theta": 10000.0, "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
+        "tie_word_embeddings": False, "initializer_range": 0.06, "pad_token_id": None,
+        "bos_token_id": 1, "eos_token_id": 2, "max_position_embeddings": 2048,
+    }
+    config.update(changes)
+    return config
+
+
+def llama_weights(config, seed):
+    rng = onp.random.default_rng(seed)
+    C, F, H = config["hidden_size"], config["intermediate_size"], config["num_attention_heads"]
+    D, K = config.get("head_dim") or C // H, config.get("num_key_value_heads") or H
+    w = {}
+
+    def normal(name, *shape):
+        w[name + ".weight"] = rng.normal(0, config["initializer_range"], shape).astype(onp.float32)
+
+    def norm(name):
+        w[name + ".weight"] = (1 + rng.normal(0, 0.2, C)).astype(onp.float32)
+
+    normal("model.embed_tokens", config["vocab_size"], C)
+    if not config["tie_word_embeddings"]:
+        normal("lm_head", config["vocab_size"], C)
+    for i in range(config["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        norm(p + "input_layernorm")
+        norm(p + "post_attention_layernorm")
+        for part, heads in (("q", H), ("k", K), ("v", K)):
+            normal(p + f"self_attn.{part}_proj", heads * D, C)
+        normal(p + "self_attn.o_proj", C, H * D)
+        normal(p + "mlp.gate_proj", F, C)
+        normal(p + "mlp.up_proj", F, C)
+        normal(p + "mlp.down_proj", C, F)
+    norm("model.norm")
+    return w
+
+
 def base_config(**changes):
     config = {
         "architectures": ["TransnormerForCausalLM"], "model_type": "transnormer",
@@ -355,27 +458,31 @@ def write_fixture(folder, config, batch=2, length=80, decode=8, padding=None, se
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     rng = onp.random.default_rng(seed + 1)
-    weights = {k: rounded(v, weight_dtype) for k, v in random_weights(config, seed).items()}
+    llama = config["model_type"] == "llama"
+    drawn = llama_weights(config, seed) if llama else random_weights(config, seed)
+    weights = {k: rounded(v, weight_dtype) for k, v in drawn.items()}
     wide = {k: v.astype(onp.float64) for k, v in weights.items()}
-    model = Reference(config)
+    model = LlamaReference(config) if llama else Reference(config)
     ids = rng.integers(3, config["vocab_size"], (batch, length))
     mask = padding_mask(padding or [0] * batch, length)
-    ids = onp.where(mask == 1, ids, config["pad_token_id"])
+    if padding:
+        ids = onp.where(mask == 1, ids, config["pad_token_id"])
     logits, states = model.forward(wide, ids, mask)
     expected = {"input_ids": ids.astype(onp.int64), "prefill_logits": logits.astype(onp.float32)}
     for i, state in enumerate(states):
         expected[f"prefill_state.{i}"] = onp.ascontiguousarray(state, dtype=onp.float32)
     # Greedy continuation by the whole forward again: independent of any recurrence.
     greedy, decoded, text, seen = [], [], ids, mask
-    for _ in range(decode):
+    for _ in range(0 if llama else decode):
         token = onp.argmax(logits[:, -1], axis=-1)
         greedy.append(token)
         text = onp.concatenate([text, token[:, None]], axis=1)
         seen = onp.concatenate([seen, onp.ones((batch, 1), dtype=onp.int64)], axis=1)
         logits, _ = model.forward(wide, text, seen)
         decoded.append(logits[:, -1])
-    expected["greedy_ids"] = onp.stack(greedy, axis=1).astype(onp.int64)
-    expected["decode_logits"] = onp.stack(decoded, axis=1).astype(onp.float32)
+    if not llama:
+        expected["greedy_ids"] = onp.stack(greedy, axis=1).astype(onp.int64)
+        expected["decode_logits"] = onp.stack(decoded, axis=1).astype(onp.float32)
     if padding:
         expected["attention_mask"] = mask
     if length > 1 and (not padding or masked_loss):

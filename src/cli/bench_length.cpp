@@ -2,8 +2,10 @@
 #include "cli/bench_trainee.h"
 
 #include "train/plot.h"
+#include "train/trainer.h"
 
 #include <map>
+#include <optional>
 
 namespace tnl {
 namespace {
@@ -20,15 +22,16 @@ struct LengthOptions {
 constexpr double kSeconds = 1;
 
 // Steps of about o.step_tokens in sequences of T; those beyond o.longest_step in pieces of that
-// length, one a step, the state passed on. Unless told otherwise the blocks' forwards run again in
-// the backward, so that the longest fit into memory.
+// length, one a step, the state passed on: not so a llama model's, which has none. Unless told
+// otherwise the blocks' forwards run again in the backward, so that the longest fit into memory.
 double train_speed(Device& device, const LengthOptions& o, int64_t T) {
     TraineeOptions options;
     options.preset = o.preset;
     options.dtype = o.dtype;
-    options.length = std::min(T, o.longest_step);
+    const bool pieces = T > o.longest_step && !model_preset(o.preset).is_llama();
+    options.length = pieces ? o.longest_step : T;
     options.batch = std::max<int64_t>(1, o.step_tokens / options.length);
-    options.carry = T > o.longest_step;
+    options.carry = pieces;
     options.recompute = o.keep ? Recomputation::none : Recomputation::block;
     Trainee trainee(device, options);
     trainee.step(); // warm-up
@@ -58,10 +61,12 @@ struct Speeds {
     std::vector<double> train, prefill, decode;
 };
 
-void measure(Device& device, const LengthOptions& o, Session& session, int64_t T, Speeds& speeds) {
+// session: null of a llama model, which is trained alone.
+void measure(Device& device, const LengthOptions& o, Session* session, int64_t T, Speeds& speeds) {
     speeds.train.push_back(train_speed(device, o, T));
-    speeds.prefill.push_back(prefill_speed(session, T));
-    speeds.decode.push_back(1 / median(decode_steps(session, o.decode_tokens)));
+    if (!session) return;
+    speeds.prefill.push_back(prefill_speed(*session, T));
+    speeds.decode.push_back(1 / median(decode_steps(*session, o.decode_tokens)));
 }
 
 void draw(const LengthOptions& o, const BenchReport& report) {
@@ -69,6 +74,7 @@ void draw(const LengthOptions& o, const BenchReport& report) {
     for (const auto& [key, name] : {std::pair("train_tokens_per_second", "training"),
                                     std::pair("prefill_tokens_per_second", "reading a prompt"),
                                     std::pair("decode_tokens_per_second", "writing")}) {
+        if (!report.rows.front().contains(key)) continue;
         Curve curve{name, {}, {}};
         for (const Json& row : report.rows) {
             curve.held_out.x.push_back(row["length"].get<double>()); // a dot
@@ -90,28 +96,36 @@ int run_length(LengthOptions o) {
     const DType dtype = dtype_from_name(o.dtype);
     const Model model(model_preset(o.preset));
     const OwnedTensor weights = random_weights(model, *device, dtype);
-    Session session(model, *device, weights, {dtype, 1, 1024});
-    decode_steps(session, o.decode_tokens); // warm-up
+    std::optional<Session> session;
+    if (!model.config().is_llama()) {
+        session.emplace(model, *device, weights, Session::Options{dtype, 1, 1024});
+        decode_steps(*session, o.decode_tokens); // warm-up
+    }
     BenchReport report;
     report.facts["device"] = device->name();
     report.facts["model"] = o.preset;
     report.facts["parameters"] = model.params().parameter_count();
     report.facts["dtype"] = o.dtype;
     report.facts["state_bytes_per_sequence"] = model.config().state_bytes();
+    if (!session) report.facts["attention"] = kernels_for(*device).softmax_plan(dtype);
     // The lengths take turns: what a shared machine gives changes from second to second.
     std::map<int64_t, Speeds> speeds;
     for (int64_t round = 0; round < o.rounds; ++round)
         for (const int64_t T : o.lengths) {
-            measure(*device, o, session, T, speeds[T]);
+            measure(*device, o, session ? &*session : nullptr, T, speeds[T]);
             fmt::print(stderr, "round {} of {}, length {}: done\n", round + 1, o.rounds, T);
         }
     for (const auto& [T, s] : speeds) {
         Json row;
         row["length"] = T;
         row["train_tokens_per_second"] = median(s.train);
-        row["prefill_tokens_per_second"] = median(s.prefill);
-        row["decode_tokens_per_second"] = median(s.decode);
-        row["session_bytes"] = session.memory().total();
+        row["train_model_teraflops_per_second"] =
+            median(s.train) * training_flops_per_token(model, T) / 1e12;
+        if (session) {
+            row["prefill_tokens_per_second"] = median(s.prefill);
+            row["decode_tokens_per_second"] = median(s.decode);
+            row["session_bytes"] = session->memory().total();
+        }
         report.rows.push_back(row);
     }
     if (!o.plot.empty()) draw(o, report);
@@ -125,6 +139,8 @@ void add_bench_length(CLI::App& bench) {
     CLI::App* command = bench.add_subcommand(
         "length", "Tokens per second against length: training steps, reading a prompt, writing "
                   "after it. Random weights");
+    command->footer("A llama preset is trained alone, on whole sequences. Model FLOPs as in bench "
+                    "train: they count its\nattention's quadratic part.");
     const auto o = std::make_shared<LengthOptions>();
     o->common.add_to(*command);
     command->add_option("--preset", o->preset,

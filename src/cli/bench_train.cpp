@@ -2,6 +2,7 @@
 #include "cli/bench_trainee.h"
 #include "model/checkpoint.h"
 #include "train/profile.h"
+#include "train/trainer.h"
 
 #include <filesystem>
 
@@ -80,8 +81,16 @@ int run_train(TrainOptions o) {
     report.facts["step_seconds_median"] = median(seconds);
     report.facts["tokens_per_second"] =
         static_cast<double>(o.trainee.batch * o.trainee.length * o.steps) / total;
+    const double flops = training_flops_per_token(trainee.model(), o.trainee.length);
+    report.facts["model_flops_per_token"] = flops;
+    report.facts["model_teraflops_per_second"] =
+        flops * report.facts["tokens_per_second"].get<double>() / 1e12;
     report.facts["gemm_share"] = share_of(report.rows, "gemm");
-    report.facts["attention_share"] = share_of(report.rows, "lightning");
+    report.facts["attention_share"] =
+        share_of(report.rows, "lightning") + share_of(report.rows, "softmax");
+    if (trainee.model().config().is_llama())
+        report.facts["attention"] =
+            kernels_for(*device).softmax_plan(dtype_from_name(o.trainee.dtype));
     print_report(report, o.common.format);
     return kOk;
 }
@@ -92,6 +101,10 @@ void add_bench_train(CLI::App& bench) {
     CLI::App* command = bench.add_subcommand(
         "train", "Tokens per second of a training step (forward, backward, clip, AdamW) and the "
                  "share of each kernel");
+    command->footer(
+        "model_flops_per_token: 6 for each weight, and the attention's: of the recurrence "
+        "12 Dk D a head,\nof a llama preset's softmax attention 12 D a head for each of "
+        "the (length + 1) / 2 tokens that one sees.");
     const auto o = std::make_shared<TrainOptions>();
     o->common.add_to(*command);
     command->add_option("--preset", o->trainee.preset,

@@ -24,7 +24,7 @@ struct EvalOptions {
     std::string model, adapter, device = "auto", dtype = "auto", bos = "auto", chat_template;
     std::vector<std::string> files;
     ReaderOptions reader;
-    int64_t chunk = 2048, max_documents = 0;
+    int64_t chunk = 2048, window = 0, max_documents = 0;
     int threads = 0;
     bool json = false, per_document = false, end_token = false;
 };
@@ -84,22 +84,26 @@ class Evaluation {
             if (masked) learned.push_back(1);
         }
         waiting_tokens_ += std::ssize(ids);
-        waiting_.push_back(std::move(ids));
-        counted_.push_back(std::move(learned));
+        windows_.push_back(add_windows(std::move(ids), std::move(learned)));
         waiting_bytes_.push_back(bytes);
         places_.push_back(fmt::format("{}:{}", document.file.string(), document.line));
         if (waiting_tokens_ >= 8 * o_.chunk) flush();
     }
     void flush() {
         const auto losses = evaluator_.losses(waiting_, counted_);
-        for (size_t i = 0; i < losses.size(); ++i) {
-            TNL_CHECK(std::isfinite(losses[i].nats),
+        for (size_t i = 0, window = 0; i < windows_.size(); ++i) {
+            DocumentLoss loss;
+            for (size_t end = window + windows_[i]; window < end; ++window) {
+                loss.nats += losses[window].nats;
+                loss.tokens += losses[window].tokens;
+            }
+            TNL_CHECK(std::isfinite(loss.nats),
                       "{}: the loss is {}: the weights or activations of the model are not finite",
-                      places_[i], losses[i].nats);
-            total_.add(losses[i].nats, losses[i].tokens, waiting_bytes_[i]);
+                      places_[i], loss.nats);
+            total_.add(loss.nats, loss.tokens, waiting_bytes_[i]);
             if (!o_.per_document) continue;
             Total one;
-            one.add(losses[i].nats, losses[i].tokens, waiting_bytes_[i]);
+            one.add(loss.nats, loss.tokens, waiting_bytes_[i]);
             Json item;
             item["document"] = places_[i];
             item.update(one.json());
@@ -107,6 +111,7 @@ class Evaluation {
         }
         waiting_.clear();
         counted_.clear();
+        windows_.clear();
         waiting_bytes_.clear();
         places_.clear();
         waiting_tokens_ = 0;
@@ -115,6 +120,25 @@ class Evaluation {
     const Json& documents() const { return documents_; }
 
   private:
+    // A document as the evaluator reads it: whole, or in windows that each begin with the last
+    // token of the one before, so that each token is still predicted once. Returns how many.
+    size_t add_windows(std::vector<int32_t> ids, std::vector<uint8_t> counted) {
+        const int64_t size = std::ssize(ids), window = o_.window > 0 ? o_.window : size;
+        if (size <= window + 1) {
+            waiting_.push_back(std::move(ids));
+            counted_.push_back(std::move(counted));
+            return 1;
+        }
+        size_t count = 0;
+        for (int64_t begin = 0; begin + 1 < size; begin += window, ++count) {
+            const int64_t end = std::min(size, begin + window + 1);
+            waiting_.emplace_back(ids.begin() + begin, ids.begin() + end);
+            counted_.emplace_back();
+            if (!counted.empty())
+                counted_.back().assign(counted.begin() + begin, counted.begin() + end);
+        }
+        return count;
+    }
     int64_t first_token_bytes(int32_t id) const {
         const std::string bytes = loaded_.tokenizer.token_bytes(id);
         const bool space =
@@ -128,6 +152,7 @@ class Evaluation {
     bool bos_;
     std::vector<std::vector<int32_t>> waiting_;
     std::vector<std::vector<uint8_t>> counted_;
+    std::vector<size_t> windows_; // of each document
     std::vector<int64_t> waiting_bytes_;
     std::vector<std::string> places_; // file:line of each
     int64_t waiting_tokens_ = 0;
@@ -209,6 +234,10 @@ void add_eval_command(CLI::App& app) {
         ->check(CLI::IsMember({"auto", "yes", "no"}));
     command->add_flag("--eos", o->end_token, "Count the end of a document as a token too");
     command->add_option("--max-documents", o->max_documents, "Stop after so many; 0: all")
+        ->check(CLI::NonNegativeNumber);
+    command
+        ->add_option("--window", o->window,
+                     "Read documents in windows of so many tokens, each from nothing; 0: whole")
         ->check(CLI::NonNegativeNumber);
     command->add_option("--chunk", o->chunk, "Tokens of one call")->check(CLI::PositiveNumber);
     command->add_flag("--per-document", o->per_document, "Also the numbers of each document");

@@ -14,6 +14,7 @@ namespace {
 std::string count_of(int64_t n) { return format_count(static_cast<double>(n)); }
 
 std::string variant_of(const ModelConfig& c) {
+    if (c.is_llama()) return "LLaMA";
     return c.low_rank_gate() ? "TNL3" : "TransNormerLLM";
 }
 
@@ -122,7 +123,9 @@ void add_parameters(Inspection& out, const Model& model, bool all) {
 
 struct ConfigLines {
     std::string& text;
+    const ModelConfig& config;
     template <class T> void operator()(const char* name, const T& value, const char* help) const {
+        if (!config.applies(name)) return;
         std::string written;
         if constexpr (std::is_same_v<T, DecayLaw>)
             written = name_of(value);
@@ -144,7 +147,7 @@ struct ConfigLines {
 
 void add_config(Inspection& out, ModelConfig config) {
     out.text += fmt::format("\nconfig\n");
-    config.fields(ConfigLines{out.text});
+    config.fields(ConfigLines{out.text, config});
     out.json["variant"] = variant_of(config);
     out.json["config"] = Json::parse(model_config_json(config));
 }
@@ -248,10 +251,12 @@ void inspect_presets(Inspection& out) {
     out.json["presets"] = Json::array();
     for (const std::string& name : model_preset_names()) {
         const ModelConfig c = model_preset(name);
-        out.text += fmt::format("{:<10} {:>14}  {:>6} {:>6} {:>5} {:>6} {:>10} {:>10}  {}\n", name,
-                                c.parameter_count(), c.decoder_layers, c.decoder_embed_dim,
-                                c.decoder_attention_heads, c.glu_width(), c.vocab_size,
-                                format_bytes(static_cast<double>(c.state_bytes())), variant_of(c));
+        out.text +=
+            fmt::format("{:<10} {:>14}  {:>6} {:>6} {:>5} {:>6} {:>10} {:>10}  {}\n", name,
+                        c.parameter_count(), c.decoder_layers, c.decoder_embed_dim,
+                        c.decoder_attention_heads, c.glu_width(), c.vocab_size,
+                        c.is_llama() ? "none" : format_bytes(static_cast<double>(c.state_bytes())),
+                        variant_of(c));
         out.json["presets"].push_back({{"name", name},
                                        {"variant", variant_of(c)},
                                        {"parameter_count", c.parameter_count()},
@@ -272,9 +277,11 @@ void inspect_model(Inspection& out, const ModelConfig& config, const InspectOpti
                             variant_of(config), count_of(model.params().parameter_count()),
                             config.decoder_layers, config.decoder_embed_dim,
                             config.decoder_attention_heads, config.vocab_size);
-    out.text +=
-        fmt::format("state       {} ({} bytes) per sequence, whatever its length\n",
-                    format_bytes(static_cast<double>(config.state_bytes())), config.state_bytes());
+    out.text += config.is_llama()
+                    ? "state       none: softmax attention reads all of a sequence again\n"
+                    : fmt::format("state       {} ({} bytes) per sequence, whatever its length\n",
+                                  format_bytes(static_cast<double>(config.state_bytes())),
+                                  config.state_bytes());
     out.text += fmt::format("measured    for {}, {} of {} free\n", device->name(),
                             format_bytes(static_cast<double>(device->memory_free())),
                             format_bytes(static_cast<double>(device->memory_total())));
@@ -286,7 +293,8 @@ void inspect_model(Inspection& out, const ModelConfig& config, const InspectOpti
     add_config(out, config);
     add_parameters(out, model, o.all);
     add_training(out, model, *device, dtype, o.rows.value_or(8), o.length.value_or(512));
-    add_inference(out, model, *device, dtype_from_name(dtype), o.slots, o.chunk);
+    if (!config.is_llama()) // not generated from here
+        add_inference(out, model, *device, dtype_from_name(dtype), o.slots, o.chunk);
 }
 
 } // namespace tnl

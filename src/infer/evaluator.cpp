@@ -28,7 +28,8 @@ Evaluator::Evaluator(const Model& model, Device& device, Tensor weights, Options
                                           options.sequences, options.head_chunk);
     activations_ = Arena("evaluation activations", device, sizes.activations.peak());
     scratch_ = Arena("evaluation scratch", device, sizes.scratch.peak());
-    states_ = model.make_states(activations_, acc, options.sequences); // as measure_loss does
+    if (recurrent()) // as measure_loss does
+        states_ = model.make_states(activations_, acc, options.sequences);
     ids_ = OwnedTensor(device, DType::i32, {options.chunk});
     positions_ = OwnedTensor(device, DType::i32, {options.chunk});
     targets_ = OwnedTensor(device, DType::i32, {options.chunk});
@@ -50,6 +51,10 @@ void Evaluator::check_tokens(std::span<const std::vector<int32_t>> documents) co
         TNL_CHECK(config.position_embeddings == 0 || inputs <= config.position_embeddings,
                   "document {} has {} tokens; the model has learned positions up to {}", i, inputs,
                   config.position_embeddings);
+        TNL_CHECK(recurrent() || inputs <= options_.chunk,
+                  "document {} has {} tokens, a call takes {}: model_type llama has no state to "
+                  "carry on with, wanted a chunk of at least the longest document's tokens",
+                  i, inputs, options_.chunk);
     }
 }
 
@@ -71,6 +76,7 @@ std::vector<DocumentLoss> Evaluator::losses(std::span<const std::vector<int32_t>
     };
     for (size_t d = 0; d < documents.size(); ++d) {
         const int64_t inputs = static_cast<int64_t>(documents[d].size()) - 1;
+        if (!recurrent() && used + inputs > options_.chunk) flush(); // whole documents only
         for (int64_t begin = 0; begin < inputs;) {
             const int64_t end = std::min(inputs, begin + options_.chunk - used);
             pieces.push_back({d, begin, end});
@@ -126,8 +132,8 @@ void Evaluator::run_pieces(std::span<const Piece> pieces,
     const States states = prepare_states(pieces);
     Run run{device_.stream(), kernels_, scratch_, options_.dtype, slopes_};
     const Tensor loss = loss_.slice(0, 0, rows);
-    model_.loss(run, weights_, loss, batch, passing(&states, &states), options_.head_chunk,
-                activations_);
+    model_.loss(run, weights_, loss, batch, recurrent() ? passing(&states, &states) : Passing{},
+                options_.head_chunk, activations_);
     // What the last document left is where the next call may carry on.
     if (pieces.size() > 1)
         for (const Tensor& layer : states.layers) {

@@ -1,5 +1,6 @@
 // Loss of documents under a model. Documents are packed into calls of fixed size; the state of one
-// that is longer goes from call to call, so that any length is exact in fixed memory.
+// that is longer goes from call to call, so that any length is exact in fixed memory. A llama model
+// has no state: each of its documents has to fit into one call.
 #pragma once
 
 #include "model/model.h"
@@ -34,6 +35,7 @@ class Evaluator {
     size_t memory_bytes() const; // beside the weights
 
   private:
+    bool recurrent() const { return !model_.config().is_llama(); }
     struct Piece {
         size_t document;
         int64_t begin, end; // inputs [begin, end) of it; targets one further
@@ -50,7 +52,7 @@ class Evaluator {
     Tensor weights_;
     Options options_;
     Arena activations_, scratch_;
-    States states_; // [sequences,H,D,E] of every layer
+    States states_; // [sequences,H,D,E] of every layer; none of llama
     OwnedTensor ids_, positions_, targets_, loss_, slopes_;
 };
 

@@ -50,6 +50,34 @@ DocumentLoss by_hand(ModelBed& bed, const std::vector<int32_t>& tokens) {
     return out;
 }
 
+// A document is read as a whole or not at all.
+TEST(Evaluator, LlamaWantsCallsAsLongAsDocuments) {
+    ModelConfig config = small_config();
+    config.model_type = "llama";
+    ModelBed bed(config, DType::f32, cpu_kernels(), 2);
+    const auto docs = documents();
+    for (const int64_t chunk : {199, 257, 1000})
+        for (const int64_t sequences : {1, 3, 16}) {
+            Evaluator evaluator(bed.model, *bed.device, bed.weights,
+                                {DType::f32, chunk, sequences, 40});
+            const auto got = evaluator.losses(docs);
+            for (size_t i = 0; i < docs.size(); ++i) {
+                const DocumentLoss want = by_hand(bed, docs[i]);
+                EXPECT_EQ(got[i].tokens, want.tokens);
+                EXPECT_NEAR(got[i].nats, want.nats, 3e-6 * (1 + want.nats)) << "document " << i;
+            }
+        }
+    Evaluator evaluator(bed.model, *bed.device, bed.weights, {DType::f32, 198, 16, 40});
+    try {
+        evaluator.losses(docs);
+        FAIL();
+    } catch (const Error& error) {
+        for (const char* part :
+             {"document 3 has 199 tokens", "a call takes 198", "model_type llama"})
+            EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+}
+
 TEST(Evaluator, CallsOfAnySizeGiveTheWholeDocumentsLoss) {
     for (const auto& [dtype, tolerance] : {std::pair(DType::f64, 1e-12), {DType::f32, 3e-6}}) {
         ModelBed bed(small_config(), dtype, cpu_kernels(), 2);

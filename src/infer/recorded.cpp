@@ -68,8 +68,10 @@ void Recorded::check_floats(const std::string& tensor, const std::vector<int64_t
 
 Recorded::Recorded(const std::filesystem::path& path, const ModelConfig& config) : file_(path) {
     // What lies in [sequences, length] of the first two decides the other shapes.
+    const bool recurrent = !config.is_llama();
     for (const auto& [tensor, columns] :
          {std::pair{"input_ids", &length}, std::pair{"greedy_ids", &steps}}) {
+        if (columns == &steps && !recurrent) continue;
         const TensorInfo& info = file_.at(tensor);
         if (info.shape.size() != 2 || info.size() == 0)
             fail("{}: tensor \"{}\" has shape {}, wanted [sequences, tokens], at least 1 each",
@@ -78,17 +80,18 @@ Recorded::Recorded(const std::filesystem::path& path, const ModelConfig& config)
         *columns = info.shape[1];
     }
     ids = read_ids("input_ids", length, config.vocab_size);
-    greedy = read_ids("greedy_ids", steps, config.vocab_size);
+    if (recurrent) greedy = read_ids("greedy_ids", steps, config.vocab_size);
     if (config.position_embeddings > 0 && length + steps > config.position_embeddings)
         fail("{}: sequences of {} and {} tokens, but the model has learned positions up to {}",
              file_.name(), length, steps, config.position_embeddings);
 
-    std::unordered_set<std::string> known{"input_ids",      "greedy_ids",    "attention_mask",
-                                          "prefill_logits", "decode_logits", "train_loss"};
-    if (file_.find("attention_mask") != nullptr) mask = read_ids("attention_mask", length, 2);
+    std::unordered_set<std::string> known{"input_ids", "prefill_logits", "train_loss"};
+    if (recurrent) known.insert({"greedy_ids", "attention_mask", "decode_logits"});
+    if (recurrent && file_.find("attention_mask") != nullptr)
+        mask = read_ids("attention_mask", length, 2);
     check_floats("prefill_logits", {sequences, length, config.vocab_size});
-    check_floats("decode_logits", {sequences, steps, config.vocab_size});
-    for (int64_t l = 0; l < config.decoder_layers; ++l) {
+    if (recurrent) check_floats("decode_logits", {sequences, steps, config.vocab_size});
+    for (int64_t l = 0; recurrent && l < config.decoder_layers; ++l) {
         const std::string name = fmt::format("prefill_state.{}", l);
         known.insert(name);
         check_floats(name, {sequences, config.decoder_attention_heads, config.key_dim(l),

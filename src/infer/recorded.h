@@ -6,6 +6,7 @@
 //   decode_logits [B,G,V]: after each of greedy_ids
 //   train_loss [1]: mean cross-entropy of the next token over input_ids; optional where there is a
 //   mask, and left alone where no token has a next one
+// Of a llama model, which has no recurrence, there are input_ids, prefill_logits and train_loss.
 // Gradients of train_loss lie in a file of their own, under the parameters' names.
 #pragma once
 

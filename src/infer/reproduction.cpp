@@ -32,7 +32,7 @@ class Reproducer {
           acc_(options.dtype == DType::f64 ? DType::f64 : DType::f32), B_(recorded.sequences),
           T_(recorded.length), N_(B_ * T_), V_(model.config().vocab_size),
           state_arena_("states", device, state_bytes()),
-          states_(model.make_states(state_arena_, acc_, B_)),
+          states_(recurrent() ? model.make_states(state_arena_, acc_, B_) : States{}),
           slopes_(upload_slopes(model.config(), device, acc_)), ids_(device, DType::i32, {N_}),
           positions_(device, DType::i32, {N_}), targets_(device, DType::i32, {N_}),
           mask_(device, DType::i32, {N_}), prompt_logits_(static_cast<size_t>(B_ * V_)) {
@@ -50,7 +50,7 @@ class Reproducer {
             add_tensor(fmt::format("prefill_state.{}", l),
                        {s.shape[0], s.shape[1], s.shape[2], s.shape[3]});
         }
-        add_tensor("decode_logits", {B_, recorded.steps, V_});
+        if (recurrent()) add_tensor("decode_logits", {B_, recorded.steps, V_});
     }
 
     // Every position of every sequence in one call. Leaves the states.
@@ -61,7 +61,8 @@ class Reproducer {
         Arena scratch("scratch", device_, sizes.scratch.peak());
         const OwnedTensor h(device_, options_.dtype, {N_, C});
         Run run = make_run(scratch);
-        model_.forward(run, weights_, h, batch(), passing(nullptr, &states_), nullptr, nullptr);
+        model_.forward(run, weights_, h, batch(),
+                       recurrent() ? passing(nullptr, &states_) : Passing{}, nullptr, nullptr);
         for (size_t l = 0; l < states_.layers.size(); ++l)
             compare_state(l, download(device_, states_.layers[l]), 0, "at once");
 
@@ -79,6 +80,7 @@ class Reproducer {
 
     // Prompts in pieces through a session, then its recurrence.
     void in_pieces() {
+        if (!recurrent()) return;
         Session session(model_, device_, weights_, {options_.dtype, B_, options_.chunk, &kernels_});
         prefill(session);
         const std::vector<double> wanted = recorded_.values("decode_logits");
@@ -116,7 +118,9 @@ class Reproducer {
     Reproduction out;
 
   private:
+    bool recurrent() const { return !model_.config().is_llama(); }
     size_t state_bytes() const {
+        if (!recurrent()) return 0;
         Arena arena = Arena::measuring("states");
         static_cast<void>(model_.make_states(arena, acc_, B_));
         return arena.peak();

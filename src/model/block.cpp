@@ -2,14 +2,52 @@
 
 namespace tnl {
 
+namespace {
+
+// Names of a layer's parts in checkpoints.
+struct Names {
+    const char *token_norm, *mixer, *channel_norm, *glu[3];
+};
+constexpr Names kTransnormer{"token_norm",
+                             "token_mixer",
+                             "channel_norm",
+                             {"channel_mixer.l1", "channel_mixer.l2", "channel_mixer.l3"}};
+constexpr Names kLlama{"input_layernorm",
+                       "self_attn",
+                       "post_attention_layernorm",
+                       {"mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"}};
+
+const Names& names_of(const ModelConfig& config) {
+    return config.is_llama() ? kLlama : kTransnormer;
+}
+
+std::variant<Mixer, SoftmaxMixer> mixer_of(ParamTable& table, const std::string& name,
+                                           const ModelConfig& config, int64_t layer) {
+    if (config.is_llama()) return SoftmaxMixer(table, name, config);
+    return Mixer(table, name, config, layer);
+}
+
+// What a mixer of its type saved.
+template <class M, class Saved> auto& saved_of(const M&, Saved& saved) {
+    return std::get<typename M::Saved>(saved.mixer);
+}
+
+} // namespace
+
 Block::Block(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer)
-    : token_norm_(table, name + ".token_norm", config.decoder_embed_dim, config),
-      mixer_(table, name + ".token_mixer", config, layer),
-      channel_norm_(table, name + ".channel_norm", config.decoder_embed_dim, config),
-      sglu_(table, name + ".channel_mixer", config), width_(config.decoder_embed_dim) {}
+    : token_norm_(table, name + "." + names_of(config).token_norm, config.decoder_embed_dim,
+                  config),
+      mixer_(mixer_of(table, name + "." + names_of(config).mixer, config, layer)),
+      channel_norm_(table, name + "." + names_of(config).channel_norm, config.decoder_embed_dim,
+                    config),
+      sglu_(table,
+            {name + "." + names_of(config).glu[0], name + "." + names_of(config).glu[1],
+             name + "." + names_of(config).glu[2]},
+            config),
+      width_(config.decoder_embed_dim) {}
 
 void Block::add_adapters(ParamTable& table, const LoraOptions& options) {
-    mixer_.add_adapters(table, options);
+    std::visit([&](auto& mixer) { mixer.add_adapters(table, options); }, mixer_);
     sglu_.add_adapters(table, options);
 }
 
@@ -19,7 +57,7 @@ Block::Saved Block::save(Arena& arena, const Run& run, int64_t rows) const {
         kept->rows = arena.tensor(run.dtype, {rows, width_}, "block.norm");
         kept->stats = arena.tensor(run.acc(), {rows, 2}, "block.stats");
     }
-    s.mixer = mixer_.save(arena, run, rows);
+    std::visit([&](const auto& mixer) { s.mixer = mixer.save(arena, run, rows); }, mixer_);
     s.sglu = sglu_.save(arena, run, rows);
     return s;
 }
@@ -39,13 +77,22 @@ Tensor Block::again(Run& run, const Tensor& weights, const Norm& norm, Tensor y,
     return y;
 }
 
+void Block::mix(Run& run, const Tensor& weights, Tensor x, Tensor y, const Batch& batch,
+                const LayerPassing& states, Saved* saved) const {
+    std::visit(
+        [&](const auto& mixer) {
+            mixer.forward(run, weights, x, y, batch, states,
+                          saved ? &saved_of(mixer, *saved) : nullptr);
+        },
+        mixer_);
+}
+
 void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,
                     const LayerPassing& states, Saved* saved) const {
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {x.shape[0], width_}, "block.normed");
-    mixer_.forward(run, weights, x,
-                   normed(run, weights, token_norm_, y, x, saved ? &saved->token : nullptr), batch,
-                   states, saved ? &saved->mixer : nullptr);
+    mix(run, weights, x, normed(run, weights, token_norm_, y, x, saved ? &saved->token : nullptr),
+        batch, states, saved);
     sglu_.forward(run, weights, x,
                   normed(run, weights, channel_norm_, y, x, saved ? &saved->channel : nullptr),
                   saved ? &saved->sglu : nullptr);
@@ -57,8 +104,8 @@ void Block::recompute(Run& run, const Tensor& weights, Tensor input, const Batch
     const Tensor y = run.scratch.tensor(run.dtype, {input.shape[0], width_}, "block.normed");
     const Tensor x = run.scratch.tensor(run.dtype, {input.shape[0], width_}, "block.x");
     run.kernels.cast(run.stream, x, input);
-    mixer_.forward(run, weights, x, normed(run, weights, token_norm_, y, x, &saved.token), batch,
-                   {states.in, {}, {}, {}}, &saved.mixer);
+    mix(run, weights, x, normed(run, weights, token_norm_, y, x, &saved.token), batch,
+        {states.in, {}, {}, {}}, &saved);
     sglu_.project(run, weights, normed(run, weights, channel_norm_, y, x, &saved.channel),
                   saved.sglu);
 }
@@ -71,8 +118,12 @@ void Block::backward(Run& run, const Tensor& weights, const Gradients& grads, Te
     sglu_.backward(run, weights, grads, dy, d, again(run, weights, channel_norm_, y, s.channel),
                    s.sglu);
     channel_norm_.backward(run, weights, grads, d, dy, s.channel, true);
-    mixer_.backward(run, weights, grads, dy, d, again(run, weights, token_norm_, y, s.token), batch,
-                    states, s.mixer);
+    std::visit(
+        [&](const auto& mixer) {
+            mixer.backward(run, weights, grads, dy, d, again(run, weights, token_norm_, y, s.token),
+                           batch, states, saved_of(mixer, s));
+        },
+        mixer_);
     token_norm_.backward(run, weights, grads, d, dy, s.token, true);
 }
 

@@ -1,9 +1,13 @@
 // One layer:  x += mixer(norm(x));  x += sglu(norm(x)). The sums are the products' own: the last
-// product of each unit adds to the residual stream.
+// product of each unit adds to the residual stream. The mixer is TransNormerLLM's or, for
+// model_type llama, softmax attention.
 #pragma once
 
 #include "model/mixer.h"
 #include "model/sglu.h"
+#include "model/softmax_mixer.h"
+
+#include <variant>
 
 namespace tnl {
 
@@ -11,7 +15,7 @@ class Block {
   public:
     struct Saved {
         Norm::Kept token, channel;
-        Mixer::Saved mixer;
+        std::variant<Mixer::Saved, SoftmaxMixer::Saved> mixer;
         Sglu::Saved sglu;
     };
     Block(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
@@ -29,6 +33,9 @@ class Block {
                   const Batch& batch, const LayerPassing& states, const Saved& saved) const;
 
   private:
+    // x += mixer(y)
+    void mix(Run& run, const Tensor& weights, Tensor x, Tensor y, const Batch& batch,
+             const LayerPassing& states, Saved* saved) const;
     // norm(x), into kept's rows or into y, and what the norm's backward needs into kept.
     Tensor normed(Run& run, const Tensor& weights, const Norm& norm, Tensor y, Tensor x,
                   const Norm::Kept* kept) const;
@@ -37,7 +44,7 @@ class Block {
                  const Norm::Kept& kept) const;
 
     Norm token_norm_;
-    Mixer mixer_;
+    std::variant<Mixer, SoftmaxMixer> mixer_;
     Norm channel_norm_;
     Sglu sglu_;
     int64_t width_;

@@ -1,7 +1,12 @@
 #include "model/config.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <span>
+#include <type_traits>
 
 namespace tnl {
 namespace {
@@ -33,6 +38,44 @@ Activation activation(const char* field, const std::string& name) {
               "none, identity, silu, swish, relu, leak, gelu, elu, 1+elu, 2+elu, sigmoid, exp or "
               "sine");
     }
+}
+
+// The value of each field, as text.
+std::map<std::string, std::string> values_of(ModelConfig config) {
+    std::map<std::string, std::string> out;
+    config.fields([&]<class T>(const char* name, const T& value, const char*) {
+        if constexpr (std::is_same_v<T, DecayLaw>)
+            out[name] = name_of(value);
+        else if constexpr (std::is_same_v<T, std::vector<int64_t>>)
+            out[name] = fmt::format("[{}]", fmt::join(value, ", "));
+        else
+            out[name] = fmt::format("{}", value);
+    });
+    return out;
+}
+
+// A choice that the model's type does not have would be passed over without a word.
+void check_model_type(const ModelConfig& c) {
+    if (c.model_type != "transnormer" && !c.is_llama())
+        wrong("model_type", fmt::format("\"{}\"", c.model_type), "transnormer or llama");
+    const auto given = values_of(c), defaults = values_of(ModelConfig());
+    for (const auto& [field, value] : given)
+        if (!c.applies(field) && value != defaults.at(field))
+            wrong(field.c_str(), value,
+                  fmt::format("{}: model_type {} has no such choice", defaults.at(field),
+                              c.model_type));
+    if (!c.is_llama()) return;
+    within("num_key_value_heads", c.num_key_value_heads, 0, c.decoder_attention_heads);
+    if (c.decoder_attention_heads % c.key_value_heads() != 0)
+        wrong("num_key_value_heads", std::to_string(c.num_key_value_heads),
+              fmt::format("a divisor of decoder_attention_heads {}", c.decoder_attention_heads));
+    if (c.head_dim() % 2 != 0)
+        wrong("hidden_dim", std::to_string(c.hidden_dim),
+              fmt::format("an even width for each of the {} heads, which rotary positions turn in "
+                          "pairs",
+                          c.decoder_attention_heads));
+    if (!(c.rope_theta > 0) || !std::isfinite(c.rope_theta))
+        wrong("rope_theta", fmt::format("{}", c.rope_theta), "a number above 0, usually 10000");
 }
 
 // ALiBi (2108.12409): 2^(-8h/H), h = 1..H, for H a power of two; else the slopes of the power of
@@ -71,17 +114,40 @@ std::string_view name_of(DecayLaw law) {
     return "?";
 }
 
+bool ModelConfig::applies(std::string_view field) const {
+    constexpr std::string_view kTransnormer[] = {"gate_dim",
+                                                 "no_scale_embedding",
+                                                 "bias",
+                                                 "norm_type",
+                                                 "decay_law",
+                                                 "decay_temperature",
+                                                 "gate_act_fun",
+                                                 "value_act_fun",
+                                                 "output_gate",
+                                                 "position_embeddings",
+                                                 "glu_act_fun",
+                                                 "linear_act_fun",
+                                                 "linear_use_lrpe_list"};
+    constexpr std::string_view kLlama[] = {"num_key_value_heads", "rope_theta"};
+    const auto others = is_llama() ? std::span<const std::string_view>(kTransnormer)
+                                   : std::span<const std::string_view>(kLlama);
+    return std::ranges::find(others, field) == others.end();
+}
+
 bool ModelConfig::uses_lrpe(int64_t layer) const {
+    if (is_llama()) return false;
     if (linear_use_lrpe_list.empty()) return layer == 0;
     const auto l = static_cast<size_t>(layer);
     return l < linear_use_lrpe_list.size() && linear_use_lrpe_list[l] != 0;
 }
 
 double ModelConfig::embed_scale() const {
-    return no_scale_embedding ? 1.0 : std::sqrt(static_cast<double>(decoder_embed_dim));
+    return is_llama() || no_scale_embedding ? 1.0
+                                            : std::sqrt(static_cast<double>(decoder_embed_dim));
 }
 
 NormKind ModelConfig::norm_kind() const {
+    if (is_llama()) return NormKind::rms;
     if (norm_type == "simplermsnorm" || norm_type == "srmsnorm") return NormKind::srms;
     if (norm_type == "rmsnorm") return NormKind::rms;
     // The released code takes every other name for torch's LayerNorm; only its usual names here.
@@ -108,7 +174,9 @@ Activation ModelConfig::gate_activation() const {
     return activation("gate_act_fun", gate_act_fun);
 }
 
-Activation ModelConfig::glu_activation() const { return activation("glu_act_fun", glu_act_fun); }
+Activation ModelConfig::glu_activation() const {
+    return is_llama() ? Activation::silu : activation("glu_act_fun", glu_act_fun);
+}
 
 std::vector<double> ModelConfig::slopes(int64_t layer) const {
     TNL_CHECK(layer >= 0 && layer < decoder_layers, "layer {} of {}", layer, decoder_layers);
@@ -116,7 +184,7 @@ std::vector<double> ModelConfig::slopes(int64_t layer) const {
     const auto heads = static_cast<double>(H), l = static_cast<double>(layer);
     const auto layers = static_cast<double>(decoder_layers);
     std::vector<double> out(static_cast<size_t>(H), 0.0);
-    if (decay_law == DecayLaw::none) return out;
+    if (is_llama() || decay_law == DecayLaw::none) return out;
     if (decay_law == DecayLaw::alibi) {
         out = alibi_slopes(H);
         // The released code divides by L-1; a single layer is taken for the first of many. The 1e-5
@@ -135,6 +203,11 @@ std::vector<double> ModelConfig::slopes(int64_t layer) const {
 
 int64_t ModelConfig::parameter_count() const {
     const int64_t C = decoder_embed_dim, h = hidden_dim, F = glu_width();
+    const int64_t embeddings = vocab_size * C * (tie_word_embeddings ? 1 : 2);
+    if (is_llama()) {
+        const int64_t keys = key_value_heads() * head_dim();
+        return decoder_layers * (2 * C * (h + keys) + 3 * C * F + 2 * C) + C + embeddings;
+    }
     const int64_t norm_vectors =
         norm_kind() == NormKind::srms ? 0 : (norm_kind() == NormKind::rms ? 1 : 2);
     const bool low_rank = output_gate && low_rank_gate();
@@ -146,11 +219,11 @@ int64_t ModelConfig::parameter_count() const {
     int64_t total = decoder_layers * layer + norm_vectors * C;
     for (int64_t l = 0; l < decoder_layers; ++l)
         if (uses_lrpe(l)) total += h;
-    total += vocab_size * C * (tie_word_embeddings ? 1 : 2);
-    return total + position_embeddings * C;
+    return total + embeddings + position_embeddings * C;
 }
 
 int64_t ModelConfig::state_bytes() const {
+    if (is_llama()) return 0;
     int64_t elements = 0;
     for (int64_t l = 0; l < decoder_layers; ++l)
         elements += decoder_attention_heads * key_dim(l) * head_dim();
@@ -193,6 +266,15 @@ void ModelConfig::validate() const {
     static_cast<void>(value_activation());
     static_cast<void>(gate_activation());
     static_cast<void>(glu_activation());
+    check_model_type(*this);
+}
+
+void want_states(const ModelConfig& config, const char* what) {
+    if (config.is_llama())
+        fail("{}: model_type is llama, whose softmax attention has no recurrent state; wanted a "
+             "model of model_type transnormer. A llama model can be trained, evaluated, inspected "
+             "and measured here; its checkpoints are Hugging Face's, to be run by transformers",
+             what);
 }
 
 } // namespace tnl

@@ -2,6 +2,10 @@
 // the choices that the papers ablate as further fields. Files of either published variant load as
 // they are: TransNormerLLM (385M, 1B, 7B: fused qkvu, full-rank gate) has no gate_dim; TNL3 (15B:
 // low-rank sigmoid gate, activation on v too) has one.
+//
+// model_type "llama" is the Transformer to compare with (2302.13971): softmax attention with rotary
+// positions, RMSNorm with weights, a SwiGLU unit. Its files are those of Hugging Face's
+// LlamaForCausalLM (config_llama.cpp); here its sizes have the names of this project.
 #pragma once
 
 #include "ops/kernels.h"
@@ -26,6 +30,8 @@ DecayLaw decay_law_from_name(std::string_view name); // throws UsageError with t
 std::string_view name_of(DecayLaw law);
 
 struct ModelConfig {
+    std::string model_type = "transnormer"; // transnormer or llama
+
     // Released fields.
     int64_t vocab_size = 64000;
     int64_t decoder_embed_dim = 1024;
@@ -56,6 +62,14 @@ struct ModelConfig {
     int64_t position_embeddings = 0;    // > 0: learned absolute positions up to this length (APE)
     double norm_eps = 0;                // 0: the norm's default (1e-6 srms and rms, 1e-5 layer)
 
+    // llama's own. What only TransNormerLLM has stays at its default there.
+    int64_t num_key_value_heads = 0; // heads of k and v, a divisor of H; 0: H
+    double rope_theta = 10000;       // base of the rotary angles
+
+    bool is_llama() const { return model_type == "llama"; }
+    int64_t key_value_heads() const {
+        return num_key_value_heads > 0 ? num_key_value_heads : decoder_attention_heads;
+    }
     int64_t head_dim() const { return hidden_dim / decoder_attention_heads; }
     int64_t glu_width() const { return glu_dim == -1 ? decoder_embed_dim : glu_dim; }
     bool low_rank_gate() const { return gate_dim > 0; }
@@ -67,14 +81,16 @@ struct ModelConfig {
     Activation value_activation() const;
     Activation gate_activation() const;
     Activation glu_activation() const;
-    // The decay rates of a layer, [H], each >= 0.
+    // The decay rates of a layer, [H], each >= 0; llama's are 0.
     std::vector<double> slopes(int64_t layer) const;
     int64_t parameter_count() const; // every stored parameter, tied embeddings once
-    // Bytes of one sequence's f32 state, all layers.
+    // Bytes of one sequence's f32 state, all layers; llama has none: 0.
     int64_t state_bytes() const;
     // Key width of a layer's state: head_dim, twice that where LRPE concatenates cos and sin.
     int64_t key_dim(int64_t layer) const { return head_dim() * (uses_lrpe(layer) ? 2 : 1); }
 
+    // Whether a field says anything of a model of this model_type.
+    bool applies(std::string_view field) const;
     // Throws UsageError naming the field, its value and what would be right.
     void validate() const;
 
@@ -82,10 +98,13 @@ struct ModelConfig {
     template <class Visitor> void fields(Visitor&& visit);
 };
 
-// "385M", "1B", "3B", "7B", "13B", "15B", "65B", "175B", "tiny", "25M", ...; throws UsageError with
-// the list.
+// "385M", "1B", "3B", "7B", "13B", "15B", "65B", "175B", "tiny", "25M", "llama-385M", ...; throws
+// UsageError with the list.
 ModelConfig model_preset(const std::string& name);
 std::vector<std::string> model_preset_names();
+
+// Throws Error where what wants a recurrent state is asked of a model without: `what` names it.
+void want_states(const ModelConfig& config, const char* what);
 
 // Reads a released or own config.json. Unknown keys are kept out (Hugging Face adds its own);
 // absent ones take the released class's default. LRPE: without linear_use_lrpe_list, layer 0 alone
@@ -97,6 +116,8 @@ ModelConfig parse_model_config(std::string_view json, const std::string& name);
 std::string model_config_json(const ModelConfig& config); // with model_type, architectures
 
 template <class Visitor> void ModelConfig::fields(Visitor&& visit) {
+    visit("model_type", model_type,
+          "transnormer, or llama: a Transformer of softmax attention to compare with");
     visit("vocab_size", vocab_size, "number of tokens");
     visit("decoder_embed_dim", decoder_embed_dim, "model width C");
     visit("decoder_layers", decoder_layers, "layers L");
@@ -125,6 +146,8 @@ template <class Visitor> void ModelConfig::fields(Visitor&& visit) {
     visit("output_gate", output_gate, "gate the mixer's output");
     visit("position_embeddings", position_embeddings, "learned absolute positions; 0 means none");
     visit("norm_eps", norm_eps, "epsilon of the norms; 0 means the norm's default");
+    visit("num_key_value_heads", num_key_value_heads, "llama: heads of k and v; 0 means H");
+    visit("rope_theta", rope_theta, "llama: base of the rotary angles");
 }
 
 } // namespace tnl

@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     } catch (const Error&) {
         return 0;
     }
-    if (config.parameter_count() <= 0 || config.state_bytes() <= 0) std::abort();
+    if (config.parameter_count() <= 0) std::abort();
+    if ((config.state_bytes() > 0) == config.is_llama()) std::abort();
     if (config.decoder_attention_heads <= 4096)
         for (double slope : config.slopes(config.decoder_layers - 1))
             if (!(slope >= 0) || !std::isfinite(slope)) std::abort();

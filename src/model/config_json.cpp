@@ -1,4 +1,4 @@
-// config.json: released fields and our own, under their names.
+// config.json: released fields and our own, under their names; of llama, Hugging Face's.
 #include "base/json.h"
 #include "model/config.h"
 
@@ -109,18 +109,115 @@ std::string_view torch_name(DType dtype) {
     }
 }
 
+// The fields of LlamaConfig that a size or number of ours is kept in: visit(name, member).
+template <class Visitor> void llama_fields(ModelConfig& c, Visitor&& visit) {
+    visit("vocab_size", c.vocab_size, "");
+    visit("hidden_size", c.decoder_embed_dim, "");
+    visit("intermediate_size", c.glu_dim, "");
+    visit("num_hidden_layers", c.decoder_layers, "");
+    visit("num_attention_heads", c.decoder_attention_heads, "");
+    visit("num_key_value_heads", c.num_key_value_heads, "");
+    visit("rms_norm_eps", c.norm_eps, "");
+    visit("rope_theta", c.rope_theta, "");
+    visit("max_position_embeddings", c.model_max_length, "");
+    visit("initializer_range", c.init_std, "");
+    visit("tie_word_embeddings", c.tie_word_embeddings, "");
+    visit("pad_token_id", c.pad_token_id, "");
+    visit("bos_token_id", c.bos_token_id, "");
+    visit("eos_token_id", c.eos_token_id, "");
+    visit("torch_dtype", c.torch_dtype, "");
+    visit("add_bos_token", c.add_bos_token, ""); // ours: there it is the tokenizer's
+}
+
+// What LlamaConfig can say and this model does not compute.
+void check_llama(const Json& json, const std::string& file) {
+    const auto only = [&](const Json& in, const char* field, const Json& wanted) {
+        const auto found = in.find(field);
+        if (found != in.end() && !found->is_null() && *found != wanted)
+            wrong(file, field, *found, wanted.dump().c_str());
+    };
+    only(json, "hidden_act", "silu");
+    only(json, "attention_bias", false);
+    only(json, "mlp_bias", false);
+    for (const char* field : {"rope_scaling", "rope_parameters"}) {
+        const auto rope = json.find(field);
+        if (rope == json.end() || rope->is_null()) continue;
+        if (!rope->is_object()) wrong(file, field, *rope, "null or an object");
+        for (const char* kind : {"rope_type", "type"}) only(*rope, kind, "default");
+    }
+}
+
+// A LlamaConfig; what it leaves out has the values of that class.
+ModelConfig llama_of(const Json& json, const std::string& name) {
+    check_llama(json, name);
+    ModelConfig c;
+    c.model_type = "llama";
+    c.vocab_size = 32000;
+    c.decoder_embed_dim = 4096;
+    c.glu_dim = 11008;
+    c.decoder_layers = c.decoder_attention_heads = 32;
+    c.tie_word_embeddings = false;
+    c.pad_token_id = -1;
+    c.torch_dtype = "float32";
+    llama_fields(c, Reader(json, name));
+    if (const auto rope = json.find("rope_parameters"); rope != json.end() && rope->is_object())
+        Reader(*rope, name)("rope_theta", c.rope_theta, "");
+    c.hidden_dim = c.decoder_embed_dim;
+    if (const auto D = json.find("head_dim"); D != json.end() && !D->is_null()) {
+        int64_t width = 0;
+        Reader(json, name)("head_dim", width, "");
+        if (width < 1 || width > (1 << 20)) wrong(name, "head_dim", *D, "1 to 1048576");
+        if (c.decoder_attention_heads > 0 && c.decoder_attention_heads <= (1 << 20))
+            c.hidden_dim = width * c.decoder_attention_heads;
+    }
+    return c;
+}
+
+Json llama_json(const ModelConfig& config) {
+    ModelConfig full = config;
+    full.glu_dim = config.glu_width();
+    full.num_key_value_heads = config.key_value_heads();
+    if (full.norm_eps == 0) full.norm_eps = 1e-6; // as eps()
+    Json json;
+    json["architectures"] = {"LlamaForCausalLM"};
+    json["model_type"] = "llama";
+    llama_fields(full, Writer(json));
+    json["head_dim"] = config.head_dim();
+    json["hidden_act"] = "silu";
+    json["attention_bias"] = json["mlp_bias"] = false;
+    if (config.model_max_length == 0) json.erase("max_position_embeddings");
+    return json;
+}
+
+Json transnormer_json(ModelConfig full) {
+    if (full.linear_use_lrpe_list.empty())
+        for (int64_t l = 0; l < full.decoder_layers; ++l)
+            full.linear_use_lrpe_list.push_back(l == 0 ? 1 : 0); // as uses_lrpe
+    Json json;
+    json["architectures"] = {"TransnormerForCausalLM"};
+    full.fields(Writer(json));
+    // What the released code would misread stays away: a gate_dim of 0 is no TNL3.
+    if (full.gate_dim == 0) json.erase("gate_dim");
+    if (full.model_max_length == 0) json.erase("model_max_length");
+    for (const char* llama : {"num_key_value_heads", "rope_theta"}) json.erase(llama);
+    return json;
+}
+
 ModelConfig config_of(const Json& json, const std::string& name) {
     if (!json.is_object()) fail("{}: is {}, wanted a JSON object", name, json_excerpt(json));
     ModelConfig config;
     try {
-        config.fields(Reader(json, name));
+        if (const auto type = json.find("model_type"); type != json.end() && *type == "llama")
+            config = llama_of(json, name);
+        else
+            config.fields(Reader(json, name));
         // Recent versions of transformers write dtype for torch_dtype.
         if (!json.contains("torch_dtype")) Reader(json, name)("dtype", config.torch_dtype, "");
         for (auto [field, id] : {std::pair{"pad_token_id", &config.pad_token_id},
                                  {"bos_token_id", &config.bos_token_id},
                                  {"eos_token_id", &config.eos_token_id}})
             if (json.contains(field) && json.at(field).is_null()) *id = -1;
-        settle_lrpe(json, name, config);
+        if (!config.is_llama()) settle_lrpe(json, name, config);
         config.validate();
     } catch (const UsageError& error) {
         fail("{}: {}", name, error.what());
@@ -140,17 +237,8 @@ ModelConfig read_model_config(const std::filesystem::path& path) {
 
 std::string model_config_json(const ModelConfig& config) {
     ModelConfig full = config;
-    if (full.linear_use_lrpe_list.empty())
-        for (int64_t l = 0; l < full.decoder_layers; ++l)
-            full.linear_use_lrpe_list.push_back(config.uses_lrpe(l) ? 1 : 0);
     full.torch_dtype = torch_name(dtype_from_name(full.torch_dtype));
-    Json json;
-    json["architectures"] = {"TransnormerForCausalLM"};
-    json["model_type"] = "transnormer";
-    full.fields(Writer(json));
-    // What the released code would misread stays away: a gate_dim of 0 is no TNL3.
-    if (full.gate_dim == 0) json.erase("gate_dim");
-    if (full.model_max_length == 0) json.erase("model_max_length");
+    Json json = full.is_llama() ? llama_json(full) : transnormer_json(full);
     for (const char* field : {"pad_token_id", "bos_token_id", "eos_token_id"})
         if (json[field] == -1) json[field] = nullptr;
     json["use_cache"] = true;

@@ -43,7 +43,9 @@ TEST(Presets, AreValidAndOnesNotThereNameTheOthers) {
     for (const std::string& name : model_preset_names()) {
         const ModelConfig config = model_preset(name);
         EXPECT_NO_THROW(config.validate()) << name;
-        EXPECT_TRUE(name.starts_with("tiny") || name == "2M" || config.head_dim() == 128) << name;
+        EXPECT_TRUE(name.find("tiny") != std::string::npos || name == "2M" ||
+                    config.head_dim() == 128)
+            << name;
     }
     try {
         static_cast<void>(model_preset("2B"));
@@ -51,6 +53,21 @@ TEST(Presets, AreValidAndOnesNotThereNameTheOthers) {
     } catch (const UsageError& error) {
         EXPECT_NE(std::string(error.what()).find("385M, 1B, 3B, 7B"), std::string::npos);
     }
+}
+
+// A Transformer has the size of the TransNormerLLM that it is compared with.
+TEST(Presets, OfLlamaAreOfEqualSize) {
+    for (const char* name : {"tiny", "25M", "60M", "385M", "1B"}) {
+        const ModelConfig ours = model_preset(name),
+                          llama = model_preset(fmt::format("llama-{}", name));
+        EXPECT_TRUE(llama.is_llama());
+        const auto count = static_cast<double>(ours.parameter_count());
+        EXPECT_NEAR(static_cast<double>(llama.parameter_count()), count, 0.004 * count) << name;
+        EXPECT_EQ(llama.decoder_layers, ours.decoder_layers);
+        EXPECT_EQ(llama.decoder_embed_dim, ours.decoder_embed_dim);
+        EXPECT_EQ(llama.vocab_size, ours.vocab_size);
+    }
+    EXPECT_EQ(model_preset("60M").parameter_count(), 58'458'624);
 }
 
 // The formula of parameter_count() against the table that the layers fill.
@@ -74,6 +91,11 @@ TEST(Config, CountsWhatTheModelRegisters) {
                         bias ? std::vector<int64_t>{0, 1, 1} : std::vector<int64_t>{};
                     configs.push_back(c);
                 }
+    configs.push_back(model_preset("llama-tiny"));
+    configs.push_back(configs.back());
+    configs.back().num_key_value_heads = 1;
+    configs.back().hidden_dim = 96;
+    configs.back().tie_word_embeddings = false;
     for (const ModelConfig& c : configs)
         EXPECT_EQ(c.parameter_count(), Model(c).params().parameter_count()) << model_config_json(c);
 }
@@ -215,6 +237,68 @@ TEST(Config, RoundTrip) {
     EXPECT_EQ(back.gate_dim, 16);
     // A TransNormerLLM keeps no gate_dim, which would tell other programs that it is a TNL3.
     EXPECT_EQ(model_config_json(model_preset("1B")).find("gate_dim"), std::string::npos);
+}
+
+// A LlamaConfig under Hugging Face's names, there and back.
+TEST(Config, ReadsAndWritesLlama) {
+    const ModelConfig c = parse_model_config(R"({
+        "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu",
+        "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22,
+        "num_attention_heads": 32, "num_key_value_heads": 4, "rms_norm_eps": 1e-05,
+        "rope_scaling": null, "rope_theta": 500000.0, "vocab_size": 32000,
+        "max_position_embeddings": 2048, "initializer_range": 0.02, "pretraining_tp": 1,
+        "attention_bias": false, "tie_word_embeddings": false, "bos_token_id": 1,
+        "eos_token_id": 2, "torch_dtype": "float32", "use_cache": true})",
+                                             "config.json");
+    EXPECT_TRUE(c.is_llama());
+    EXPECT_EQ(c.parameter_count(), 1'100'048'384); // TinyLlama-1.1B
+    EXPECT_EQ(c.head_dim(), 64);
+    EXPECT_EQ(c.key_value_heads(), 4);
+    EXPECT_EQ(c.norm_kind(), NormKind::rms);
+    EXPECT_EQ(c.glu_activation(), Activation::silu);
+    EXPECT_EQ(c.embed_scale(), 1);
+    EXPECT_EQ(c.eps(), 1e-5f);
+    EXPECT_EQ(c.rope_theta, 500000);
+    EXPECT_EQ(c.pad_token_id, -1);
+    EXPECT_EQ(c.slopes(3), std::vector<double>(32, 0.0));
+    const std::string text = model_config_json(c);
+    for (const char* part :
+         {"\"model_type\": \"llama\"", "LlamaForCausalLM", "\"intermediate_size\": 5632",
+          "\"hidden_act\": \"silu\"", "\"head_dim\": 64"})
+        EXPECT_NE(text.find(part), std::string::npos) << part;
+    EXPECT_EQ(text.find("decoder_"), std::string::npos);
+    EXPECT_EQ(model_config_json(parse_model_config(text, "config.json")), text);
+    for (const char* name : {"llama-tiny", "llama-385M"}) {
+        const std::string preset = model_config_json(model_preset(name));
+        EXPECT_EQ(model_config_json(parse_model_config(preset, "config.json")), preset);
+    }
+    const auto llama = [](const std::string& fields) {
+        return R"({"model_type": "llama", "hidden_size": 64, "intermediate_size": 96,
+                   "num_hidden_layers": 2, "num_attention_heads": 4)" +
+               fields + "}";
+    };
+    const ModelConfig defaults = parse_model_config(llama(""), "config.json");
+    EXPECT_FALSE(defaults.tie_word_embeddings);
+    EXPECT_EQ(defaults.vocab_size, 32000);
+    EXPECT_EQ(parse_model_config(llama(R"(, "head_dim": 32)"), "config.json").hidden_dim, 128);
+    EXPECT_EQ(parse_model_config(
+                  llama(R"(, "rope_parameters": {"rope_theta": 77.0, "rope_type": "default"})"),
+                  "config.json")
+                  .rope_theta,
+              77);
+    expect_error(llama(R"(, "hidden_act": "gelu")"), {"hidden_act", "gelu", "silu"});
+    expect_error(llama(R"(, "attention_bias": true)"), {"attention_bias", "true", "false"});
+    expect_error(llama(R"(, "rope_scaling": {"rope_type": "llama3", "factor": 8})"),
+                 {"rope_type", "llama3", "default"});
+    expect_error(llama(R"(, "num_key_value_heads": 3)"),
+                 {"num_key_value_heads is 3", "a divisor of decoder_attention_heads 4"});
+    expect_error(llama(R"(, "head_dim": 7)"), {"hidden_dim is 28", "even"});
+    expect_error(llama(R"(, "rope_theta": 0)"), {"rope_theta is 0", "above 0"});
+    expect_error(R"({"model_type": "gpt2"})", {"model_type is \"gpt2\"", "transnormer or llama"});
+    expect_error(R"({"num_key_value_heads": 2})", {"num_key_value_heads is 2", "transnormer"});
+    ModelConfig mixed = model_preset("llama-tiny");
+    mixed.gate_dim = 16;
+    EXPECT_THROW(mixed.validate(), UsageError);
 }
 
 TEST(Config, ErrorsNameFileFieldValueAndWhatIsRight) {

@@ -46,21 +46,36 @@ Narrowed narrowed(Run& run, const Tensor& x, Fp8Format format, bool rows, bool c
     return out;
 }
 
+std::vector<Linear::Part> equal_parts(const std::vector<std::string>& names, int64_t out) {
+    const auto count = static_cast<int64_t>(names.size());
+    TNL_CHECK(count >= 1 && out % count == 0, "{} outputs in {} equal parts", out, count);
+    std::vector<Linear::Part> parts;
+    for (const std::string& name : names) parts.push_back({name, out / count});
+    return parts;
+}
+
 } // namespace
 
 Linear::Linear(ParamTable& table, const std::vector<std::string>& names, int64_t in, int64_t out,
                bool bias, Width width)
-    : width_(width), names_(names) {
-    const auto parts = static_cast<int64_t>(names.size());
-    TNL_CHECK(parts >= 1 && out % parts == 0, "{} outputs in {} equal parts", out, parts);
-    for (size_t i = 0; i < names.size(); ++i) {
+    : Linear(table, equal_parts(names, out), in, bias, width) {}
+
+Linear::Linear(ParamTable& table, const std::vector<Part>& parts, int64_t in, bool bias,
+               Width width)
+    : width_(width), parts_(parts) {
+    int64_t out = 0;
+    for (const Part& part : parts) {
+        const bool first = out == 0;
         const Weight w =
-            add_weight(table, names[i] + ".weight", {out / parts, in}, Init::normal, i > 0);
-        if (i == 0) weight_ = {w.offset, out, in};
+            add_weight(table, part.name + ".weight", {part.out, in}, Init::normal, !first);
+        out += part.out;
+        if (first) weight_.offset = w.offset;
     }
+    weight_ = {weight_.offset, out, in};
     if (!bias) return;
-    for (size_t i = 0; i < names.size(); ++i) {
-        const Weight b = add_weight(table, names[i] + ".bias", {out / parts}, Init::zeros, i > 0);
+    for (size_t i = 0; i < parts.size(); ++i) {
+        const Weight b =
+            add_weight(table, parts[i].name + ".bias", {parts[i].out}, Init::zeros, i > 0);
         if (i == 0) bias_ = {b.offset, 0, out};
     }
 }
@@ -69,18 +84,21 @@ void Linear::add_adapters(ParamTable& table, const LoraOptions& options) {
     frozen_ = true;
     rank_ = options.rank;
     scale_ = options.scale();
-    const int64_t rows = out() / static_cast<int64_t>(names_.size());
-    std::vector<std::string> names;
-    for (size_t i = 0; i < names_.size(); ++i) {
-        if (!options.applies_to(names_[i])) continue;
-        const Weight a = add_weight(table, names_[i] + ".lora_A.weight", {rank_, in()},
-                                    Init::narrow, !names.empty());
-        a_ = {names.empty() ? a.offset : a_.offset, a_.rows + rank_, in()};
-        low_.push_back({{}, static_cast<int64_t>(i) * rows});
-        names.push_back(names_[i]);
+    std::vector<const Part*> named;
+    int64_t begin = 0;
+    for (const Part& part : parts_) {
+        if (options.applies_to(part.name)) {
+            const Weight a = add_weight(table, part.name + ".lora_A.weight", {rank_, in()},
+                                        Init::narrow, !named.empty());
+            a_ = {named.empty() ? a.offset : a_.offset, a_.rows + rank_, in()};
+            low_.push_back({{}, begin});
+            named.push_back(&part);
+        }
+        begin += part.out;
     }
-    for (size_t i = 0; i < names.size(); ++i)
-        low_[i].b = add_weight(table, names[i] + ".lora_B.weight", {rows, rank_}, Init::zeros);
+    for (size_t i = 0; i < named.size(); ++i)
+        low_[i].b = add_weight(table, named[i]->name + ".lora_B.weight", {named[i]->out, rank_},
+                               Init::zeros);
 }
 
 Tensor Linear::low_rows(Run& run, const Tensor& weights, const Tensor& x) const {

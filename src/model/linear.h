@@ -42,7 +42,14 @@ class Linear {
   public:
     enum class Width { any, dtype }; // of products: as the run says, or always in its dtype
     Linear() = default;
-    // names: "….l1", "….l2": parameters "….l1.weight" [out/k,in] and, with bias, "….l1.bias".
+    // Each part's parameters: "NAME.weight" [out,in] and, with bias, "NAME.bias".
+    struct Part {
+        std::string name;
+        int64_t out;
+    };
+    Linear(ParamTable& table, const std::vector<Part>& parts, int64_t in, bool bias,
+           Width width = Width::any);
+    // Equal parts. names: "….l1", "….l2": parameters "….l1.weight" [out/k,in] and so on.
     Linear(ParamTable& table, const std::vector<std::string>& names, int64_t in, int64_t out,
            bool bias, Width width = Width::any);
     // Freezes the layer and adds "….lora_A.weight" and "….lora_B.weight" for each of its matrices
@@ -90,7 +97,7 @@ class Linear {
     }
     Weight weight_, bias_;
     Width width_ = Width::any;
-    std::vector<std::string> names_;
+    std::vector<Part> parts_;
     bool frozen_ = false;
     Weight a_; // [adapters * rank, in]
     std::vector<Low> low_;

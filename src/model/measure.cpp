@@ -80,6 +80,7 @@ ArenaSizes measure_loss(const Model& model, const Kernels& kernels, DType dtype,
     Run run{stream, none, sizes.scratch, dtype,
             dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
     DryBatch dry_batch(rows, sequences, value_mask);
+    carry_states = carry_states && !c.is_llama();
     States states;
     if (carry_states) states = model.make_states(sizes.activations, acc, sequences);
     Passing carried;
@@ -100,11 +101,14 @@ ArenaSizes measure_inference(const Model& model, const Kernels& kernels, DType d
             dry(acc, {c.decoder_layers, c.decoder_attention_heads})};
     DryBatch dry_batch(rows, sequences, value_mask);
     const Tensor weights = dry(dtype, {model.params().flat_size()});
-    States states = model.make_states(sizes.activations, acc, sequences);
+    const bool stateless = c.is_llama();
+    States states;
+    if (!stateless) states = model.make_states(sizes.activations, acc, sequences);
     const Tensor h = sizes.activations.tensor(dtype, {rows, c.decoder_embed_dim}, "model.h");
     const Tensor last = sizes.activations.tensor(dtype, {sequences, c.decoder_embed_dim}, "last");
     const Tensor logits = sizes.activations.tensor(acc, {sequences, c.vocab_size}, "logits");
-    model.forward(run, weights, h, dry_batch.batch, passing(&states, &states), nullptr, nullptr);
+    model.forward(run, weights, h, dry_batch.batch,
+                  stateless ? Passing{} : passing(&states, &states), nullptr, nullptr);
     model.logits(run, weights, logits, last);
     return sizes;
 }

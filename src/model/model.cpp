@@ -70,7 +70,7 @@ Model::Model(ModelConfig config, LoraOptions lora)
             add_weight(params_, "model.embed_positions.weight", {config_.position_embeddings, C});
     for (int64_t l = 0; l < config_.decoder_layers; ++l)
         blocks_.emplace_back(params_, fmt::format("model.layers.{}", l), config_, l);
-    final_norm_ = Norm(params_, "model.final_norm", C, config_);
+    final_norm_ = Norm(params_, config_.is_llama() ? "model.norm" : "model.final_norm", C, config_);
     head_ = config_.tie_word_embeddings
                 ? embed_
                 : add_weight(params_, "lm_head.weight", {config_.vocab_size, C});
@@ -194,6 +194,7 @@ void Model::loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batc
 }
 
 States Model::make_states(Arena& arena, DType acc, int64_t sequences) const {
+    want_states(config_, "states of sequences");
     States states;
     for (int64_t l = 0; l < config_.decoder_layers; ++l)
         states.layers.push_back(arena.tensor(

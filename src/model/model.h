@@ -1,4 +1,5 @@
-// TransNormerLLM: embed -> L blocks -> norm -> logits (2307.14995 sec. 3, 2405.17381 fig. 3).
+// TransNormerLLM: embed -> L blocks -> norm -> logits (2307.14995 sec. 3, 2405.17381 fig. 3); or
+// LLaMA, whose blocks differ (softmax_mixer.h) and which has no states.
 // One forward serves training, evaluation, prefill and decode. Backward is explicit, layer by
 // layer. Weights and gradients are flat buffers laid out by params(); layers see views of them.
 // Gradients, [trained_size], are of what is trained: all, or the adapters.
@@ -63,7 +64,8 @@ class Model {
     void loss(Run& run, const Tensor& weights, Tensor loss, const Batch& batch,
               const Passing& states, int64_t head_chunk, Arena& activations) const;
 
-    // Views [sequences,H,D,E] acc for each layer, taken from `arena`.
+    // Views [sequences,H,D,E] acc for each layer, taken from `arena`. Throws where the model has no
+    // states (want_states).
     States make_states(Arena& arena, DType acc, int64_t sequences) const;
 
   private:

@@ -66,6 +66,26 @@ const Variant kVariants[] = {
      }},
 };
 
+void make_llama(ModelConfig& c) {
+    c.model_type = "llama";
+    c.linear_use_lrpe_list = {};
+    c.tie_word_embeddings = false;
+}
+
+const Variant kLlama[] = {
+    {"llama", make_llama},
+    {"llama_tied", [](ModelConfig& c) { make_llama(c), c.tie_word_embeddings = true; }},
+    {"llama_grouped",
+     [](ModelConfig& c) {
+         make_llama(c), c.num_key_value_heads = 2, c.decoder_attention_heads = 6;
+     }},
+    {"llama_one_key_head", [](ModelConfig& c) { make_llama(c), c.num_key_value_heads = 1; }},
+    {"llama_wide_heads",
+     [](ModelConfig& c) {
+         make_llama(c), c.hidden_dim = 36, c.rope_theta = 50, c.norm_eps = 1e-3;
+     }},
+};
+
 ModelConfig variant(const Variant& v) {
     ModelConfig c = small();
     v.change(c);
@@ -74,6 +94,7 @@ ModelConfig variant(const Variant& v) {
 
 class Variants : public ::testing::TestWithParam<Variant> {};
 class SmoothVariants : public Variants {};
+class RecurrentVariants : public Variants {};
 
 // Central differences on a sample of every parameter's entries, with packed documents, ignored
 // targets and masked values all at once. `exp` is left to the tests against recorded gradients: its
@@ -83,8 +104,10 @@ TEST_P(SmoothVariants, GradientsMatchFiniteDifferences) {
     ModelBed bed(config, DType::f64, cpu_oracle_kernels());
     HostBatch batch = random_batch(config, 1, 23, 3);
     batch.offsets = {0, 9, 9, 10, 23};
-    batch.mask.assign(23, 1);
-    batch.mask[10] = batch.mask[11] = 0;
+    if (!config.is_llama()) {
+        batch.mask.assign(23, 1);
+        batch.mask[10] = batch.mask[11] = 0;
+    }
     bed.loss_and_gradients(batch, Recompute::none, 7, 0.5f);
     const double h = 1e-5;
     for (const Param& p : bed.model.params().all()) {
@@ -212,7 +235,7 @@ TEST_P(Variants, RecomputationChangesNothing) {
     EXPECT_EQ(ModelBed::values(keep.grads), ModelBed::values(again.grads));
 }
 
-TEST_P(Variants, DecodeEqualsPrefillEqualsTrainingForward) {
+TEST_P(RecurrentVariants, DecodeEqualsPrefillEqualsTrainingForward) {
     const ModelConfig config = variant(GetParam());
     const int64_t B = 2, T = 19, V = config.vocab_size;
     ModelBed bed(config, DType::f64, cpu_oracle_kernels());
@@ -269,20 +292,32 @@ TEST_P(Variants, FastKernelsAgreeWithTheOracle) {
     }
 }
 
+std::vector<Variant> all_variants() {
+    std::vector<Variant> out(std::begin(kVariants), std::end(kVariants));
+    out.insert(out.end(), std::begin(kLlama), std::end(kLlama));
+    return out;
+}
+
 std::vector<Variant> smooth_variants() {
     std::vector<Variant> out;
-    for (const Variant& v : kVariants)
+    for (const Variant& v : all_variants())
         if (variant(v).linear_act_fun != "exp") out.push_back(v);
     return out;
 }
 
+std::string name_of_variant(const ::testing::TestParamInfo<Variant>& tested) {
+    return tested.param.name;
+}
 INSTANTIATE_TEST_SUITE_P(Model, SmoothVariants, ::testing::ValuesIn(smooth_variants()),
-                         [](const auto& tested) { return std::string(tested.param.name); });
-INSTANTIATE_TEST_SUITE_P(Model, Variants, ::testing::ValuesIn(kVariants),
-                         [](const auto& tested) { return std::string(tested.param.name); });
+                         name_of_variant);
+INSTANTIATE_TEST_SUITE_P(Model, Variants, ::testing::ValuesIn(all_variants()), name_of_variant);
+INSTANTIATE_TEST_SUITE_P(Model, RecurrentVariants, ::testing::ValuesIn(kVariants), name_of_variant);
 
-TEST(Model, PackedDocumentsEqualSeparateOnes) {
-    const ModelConfig config = small();
+class Both : public ::testing::TestWithParam<Variant> {};
+INSTANTIATE_TEST_SUITE_P(Model, Both, ::testing::Values(kVariants[0], kLlama[0]), name_of_variant);
+
+TEST_P(Both, PackedDocumentsEqualSeparateOnes) {
+    const ModelConfig config = variant(GetParam());
     ModelBed bed(config, DType::f64, cpu_oracle_kernels());
     HostBatch packed = random_batch(config, 1, 30, 6);
     packed.offsets = {0, 11, 12, 30};
@@ -363,8 +398,8 @@ TEST(Model, DocumentsInPiecesEqualTheWhole) {
     for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-11);
 }
 
-TEST(Model, LrpeDependsOnRelativePositionsOnly) {
-    const ModelConfig config = small();
+TEST_P(Both, DependsOnRelativePositionsOnly) {
+    const ModelConfig config = variant(GetParam());
     ModelBed bed(config, DType::f64, cpu_oracle_kernels());
     HostBatch batch = random_batch(config, 1, 20, 2);
     const auto a = bed.logits(batch);
@@ -373,8 +408,8 @@ TEST(Model, LrpeDependsOnRelativePositionsOnly) {
     for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-10);
 }
 
-TEST(Model, TheDryRunMeasuresExactly) {
-    const ModelConfig config = small();
+TEST_P(Both, TheDryRunMeasuresExactly) {
+    const ModelConfig config = variant(GetParam());
     const Model model(config);
     for (Recompute recompute : {Recompute::none, Recompute::block}) {
         ArenaSizes sizes = measure_training(model, cpu_kernels(), DType::f32, 48, 3, recompute, 16);
@@ -389,13 +424,48 @@ TEST(Model, TheDryRunMeasuresExactly) {
     EXPECT_NO_THROW(bed.loss_and_gradients(batch, Recompute::block, 16, 1));
 }
 
-TEST(Model, RepeatsBitForBit) {
-    const ModelConfig config = small();
+TEST_P(Both, RepeatsBitForBit) {
+    const ModelConfig config = variant(GetParam());
     HostBatch batch = random_batch(config, 2, 40, 2);
     ModelBed a(config, DType::f32, cpu_kernels(), 2), b(config, DType::f32, cpu_kernels(), 2);
     EXPECT_EQ(a.loss_and_gradients(batch, Recompute::none, 32, 1),
               b.loss_and_gradients(batch, Recompute::none, 32, 1));
     EXPECT_EQ(ModelBed::values(a.grads), ModelBed::values(b.grads));
+}
+
+// What comes later, and what another document says, changes nothing.
+TEST(Llama, IsCausal) {
+    const ModelConfig config = variant(kLlama[2]);
+    ModelBed bed(config, DType::f64, cpu_oracle_kernels());
+    HostBatch batch = random_batch(config, 1, 20, 2);
+    batch.offsets = {0, 8, 20};
+    const auto before = bed.logits(batch);
+    batch.ids[13] = (batch.ids[13] + 1) % static_cast<int32_t>(config.vocab_size);
+    const auto after = bed.logits(batch);
+    const auto V = static_cast<size_t>(config.vocab_size);
+    for (size_t t = 0; t < 20; ++t) {
+        const bool same = std::equal(before.begin() + static_cast<int64_t>(t * V),
+                                     before.begin() + static_cast<int64_t>((t + 1) * V),
+                                     after.begin() + static_cast<int64_t>(t * V));
+        EXPECT_EQ(same, t < 13) << t;
+    }
+}
+
+TEST(Llama, HasNoStates) {
+    const ModelConfig config = variant(kLlama[0]);
+    ModelBed bed(config, DType::f32, cpu_kernels());
+    EXPECT_EQ(config.state_bytes(), 0);
+    Arena arena = Arena::measuring("states");
+    try {
+        bed.model.make_states(arena, DType::f32, 1);
+        FAIL();
+    } catch (const Error& error) {
+        for (const char* part : {"model_type is llama", "no recurrent state", "transnormer"})
+            EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what();
+    }
+    HostBatch batch = random_batch(config, 1, 10, 2);
+    batch.mask.assign(10, 1);
+    EXPECT_THROW(bed.logits(batch), Error);
 }
 
 TEST(Model, RejectsABatchThatDoesNotFit) {

@@ -16,6 +16,11 @@ std::vector<std::string> beyond_release(const ModelConfig& config) {
     ModelConfig released = config;
     released.value_act_fun = released.gate_act_fun = "auto";
     released.norm_eps = 0;
+    if (config.is_llama()) {
+        want(false, "model_type", config.model_type,
+             "transnormer (a llama model is already as Hugging Face's transformers loads it)");
+        return out;
+    }
     want(config.decay_law == DecayLaw::alibi, "decay_law", name_of(config.decay_law), "alibi");
     want(config.decay_temperature, "decay_temperature", false, "true");
     want(config.value_activation() == released.value_activation(), "value_act_fun",

@@ -2,10 +2,10 @@
 
 namespace tnl {
 
-Sglu::Sglu(ParamTable& table, const std::string& name, const ModelConfig& config)
+Sglu::Sglu(ParamTable& table, const std::array<std::string, 3>& names, const ModelConfig& config)
     : width_(config.glu_width()), act_(config.glu_activation()),
-      in_(table, {name + ".l1", name + ".l2"}, config.decoder_embed_dim, 2 * width_, config.bias),
-      out_(table, {name + ".l3"}, width_, config.decoder_embed_dim, config.bias) {}
+      in_(table, {names[0], names[1]}, config.decoder_embed_dim, 2 * width_, config.bias),
+      out_(table, {names[2]}, width_, config.decoder_embed_dim, config.bias) {}
 
 void Sglu::add_adapters(ParamTable& table, const LoraOptions& options) {
     in_.add_adapters(table, options);

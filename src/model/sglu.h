@@ -1,9 +1,11 @@
 // Simple gated linear unit (2405.17381 eq. 12):  y = l3(act(l1 x) * l2 x), act = identity as
-// released.
+// released. With SiLU it is LLaMA's SwiGLU (2002.05202).
 //   x, y [N,C]   l1, l2 [F,C]   l3 [C,F]
 #pragma once
 
 #include "model/linear.h"
+
+#include <array>
 
 namespace tnl {
 
@@ -14,7 +16,8 @@ class Sglu {
         Fp8Matrix x8; // x^T [C,N] and what l3 multiplies, [F,N]: products of 8 bits only
         Fp8Matrix h8; // absent, too, where only the first half ran
     };
-    Sglu(ParamTable& table, const std::string& name, const ModelConfig& config);
+    // names: of l1, l2 and l3
+    Sglu(ParamTable& table, const std::array<std::string, 3>& names, const ModelConfig& config);
     void add_adapters(ParamTable& table, const LoraOptions& options);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
     // y += the unit's output

@@ -39,6 +39,13 @@ void lightning_backward(Stream&, const LightningBackward&);
 size_t lightning_workspace(const LightningShape&, bool backward);
 std::string lightning_plan(Stream&, const LightningShape&, bool backward);
 
+void rope(Stream&, Tensor y, Tensor x, Tensor positions, double base, bool backward);
+
+void softmax_forward(Stream&, const SoftmaxForward&);
+void softmax_backward(Stream&, const SoftmaxBackward&);
+size_t softmax_workspace(const SoftmaxShape&, bool backward);
+std::string softmax_plan(DType);
+
 // A target at or above V gives a loss of NaN: ids are not read back to be checked.
 void cross_entropy(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient, float scale);
 

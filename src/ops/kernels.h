@@ -12,6 +12,7 @@
 
 #include "ops/fp8/fp8.h"
 #include "ops/lightning/lightning.h"
+#include "ops/softmax/softmax.h"
 #include "tensor/device.h"
 
 namespace tnl {
@@ -119,6 +120,20 @@ struct Kernels {
     size_t (*lightning_workspace)(const LightningShape&, bool backward);
     // How a call on contiguous tensors would run, in words.
     std::string (*lightning_plan)(Stream&, const LightningShape&, bool backward);
+
+    // ---- rotary positions (2104.09864, the halves of a head as pairs): ops/position/rope.h ----
+    // y [N,H,D] = x turned by the angles of positions [N] i32, base^(-2i/D) p; backward: turned
+    // back, which is what gradients need. y may alias x. D is even.
+    void (*rope)(Stream&, Tensor y, Tensor x, Tensor positions, double base, bool backward);
+
+    // ---- softmax attention: ops/softmax/softmax.h ----
+    void (*softmax_forward)(Stream&, const SoftmaxForward&);
+    void (*softmax_backward)(Stream&, const SoftmaxBackward&);
+    // Bytes of SoftmaxForward::workspace and SoftmaxBackward::workspace for every call of the
+    // shape, packed or not (0 if none is needed).
+    size_t (*softmax_workspace)(const SoftmaxShape&, bool backward);
+    // How calls of a dtype run, in words.
+    std::string (*softmax_plan)(DType);
 
     // ---- loss ----
     // loss[N] acc: cross-entropy of logits[N,V] against targets[N] i32, in nats; 0 where the target

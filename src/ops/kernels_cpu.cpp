@@ -8,6 +8,7 @@
 #include "ops/loss/loss.h"
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
+#include "ops/position/rope.h"
 
 namespace tnl {
 
@@ -38,6 +39,11 @@ const Kernels& cpu_kernels() {
             [](Stream& stream, const LightningShape& shape, bool backward) {
                 return lightning_plan_cpu(shape, {}, backward, stream.threads->size());
             },
+        .rope = oracle::rope,
+        .softmax_forward = fast::softmax_forward,
+        .softmax_backward = fast::softmax_backward,
+        .softmax_workspace = [](const SoftmaxShape&, bool) { return size_t{0}; },
+        .softmax_plan = [](DType) { return std::string("cpu: blocks, products by OpenBLAS"); },
         .cross_entropy = fast::cross_entropy,
         .mask_rows = fast::mask_rows,
         .adamw = fast::adamw,

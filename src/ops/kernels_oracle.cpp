@@ -8,6 +8,7 @@
 #include "ops/loss/loss.h"
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
+#include "ops/position/rope.h"
 
 namespace tnl {
 
@@ -36,6 +37,11 @@ const Kernels& cpu_oracle_kernels() {
         .lightning_workspace = [](const LightningShape&, bool) { return size_t{0}; },
         .lightning_plan = [](Stream&, const LightningShape&,
                              bool) { return std::string("cpu: token by token"); },
+        .rope = oracle::rope,
+        .softmax_forward = oracle::softmax_forward,
+        .softmax_backward = oracle::softmax_backward,
+        .softmax_workspace = [](const SoftmaxShape&, bool) { return size_t{0}; },
+        .softmax_plan = [](DType) { return std::string("cpu: every pair of tokens"); },
         .cross_entropy = oracle::cross_entropy,
         .mask_rows = oracle::mask_rows,
         .adamw = oracle::adamw,

@@ -59,6 +59,17 @@ double bytes_of(const LightningBackward& c) {
     for (const Tensor* x : {&c.q, &c.k, &c.v, &c.dout, &c.dq, &c.dk, &c.dv}) sum += bytes_of(*x);
     return sum;
 }
+double bytes_of(const SoftmaxForward& c) {
+    double sum = 0;
+    for (const Tensor* x : {&c.q, &c.k, &c.v, &c.o, &c.lse}) sum += bytes_of(*x);
+    return sum;
+}
+double bytes_of(const SoftmaxBackward& c) {
+    double sum = bytes_of(c.lse);
+    for (const Tensor* x : {&c.q, &c.k, &c.v, &c.o, &c.dout, &c.dq, &c.dk, &c.dv})
+        sum += bytes_of(*x);
+    return sum;
+}
 
 // Beyond that: what is read and written, and tables of which a call touches some rows.
 template <auto Member> struct Besides {
@@ -139,7 +150,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     s = {};
     s.real = &real;
     s.device = device;
-    Kernels table = real; // lightning_workspace, lightning_plan: nothing on the device to time
+    Kernels table = real; // workspaces and plans: nothing on the device to time
     gemm_cell = s.used++;
     s.cells[gemm_cell] = {"gemm"};
     table.gemm = timed_gemm;
@@ -164,6 +175,9 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     TNL_WRAP(lrpe_backward);
     TNL_WRAP(lightning_forward);
     TNL_WRAP(lightning_backward);
+    TNL_WRAP(rope);
+    TNL_WRAP(softmax_forward);
+    TNL_WRAP(softmax_backward);
     TNL_WRAP(cross_entropy);
     TNL_WRAP(mask_rows);
     TNL_WRAP(adamw);

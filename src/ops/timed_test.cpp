@@ -50,8 +50,9 @@ TEST(TimedKernels, EveryEntryIsTimed) {
         same += std::memcmp(reinterpret_cast<const char*>(&real) + i * sizeof(void*),
                             reinterpret_cast<const char*>(&timed) + i * sizeof(void*),
                             sizeof(void*)) == 0;
-    EXPECT_EQ(same, 3u)
-        << "only name, lightning_workspace and lightning_plan are passed on as they are";
+    EXPECT_EQ(same, 5u)
+        << "only name, and lightning's and softmax's workspaces and plans are passed "
+           "on as they are";
 }
 
 } // namespace

@@ -162,6 +162,9 @@ void TrainConfig::validate() {
         want(train.through == Through::truncated || train.accumulate % train.pieces == 0,
              "train.accumulate", train.accumulate,
              "a multiple of train.pieces where train.through is exact: whole sequences in a step");
+        want(!model.is_llama(), "train.pieces", train.pieces,
+             "1 where model.model_type is llama: softmax attention has no state to pass from piece "
+             "to piece; train.length is what its tokens see");
         want(model.position_embeddings == 0, "train.pieces", train.pieces,
              "1 with learned position embeddings");
     }

@@ -15,8 +15,8 @@ int64_t slots_of(const TrainConfig& config) {
 } // namespace
 
 size_t PieceStates::bytes(const TrainConfig& config, const Model& model) {
-    return static_cast<size_t>(state_count(config.train)) *
-           measure_states(model, DType::f32, slots_of(config));
+    const auto count = static_cast<size_t>(state_count(config.train));
+    return count > 0 ? count * measure_states(model, DType::f32, slots_of(config)) : 0;
 }
 
 PieceStates::PieceStates(const TrainConfig& config, const Model& model, Device& device)

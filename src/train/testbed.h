@@ -117,6 +117,12 @@ inline void use_stochastic_rounding(TrainConfig& c) {
     c.optimizer.rounding = Rounding::stochastic;
 }
 
+// A Transformer of the same width.
+inline void make_llama(TrainConfig& c) {
+    c.model.model_type = "llama";
+    c.model.tie_word_embeddings = false;
+}
+
 // A run in one process, from its config and shards to the last step.
 struct RunBed {
     RunBed(TrainConfig c, const std::filesystem::path& train_shard,

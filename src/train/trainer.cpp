@@ -17,7 +17,7 @@ bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 } // namespace
 
-double training_flops_per_token(const Model& model) {
+double training_flops_per_token(const Model& model, int64_t length) {
     const ModelConfig& c = model.config();
     double weights = 0, adapters = 0;
     for (const Param& p : model.params().base())
@@ -25,11 +25,15 @@ double training_flops_per_token(const Model& model) {
     for (const Param& p : model.params().adapters()) adapters += static_cast<double>(p.size);
     if (!c.tie_word_embeddings) // a look-up multiplies nothing
         weights -= static_cast<double>(c.vocab_size * c.decoder_embed_dim);
-    double recurrence = 0; // k^T v and q S: 2 Dk D each, a head; twice again backward
+    // k^T v and q S: 2 Dk D each, a head; q k^T and p v: 2 D each, a head and token seen. Twice
+    // again backward.
+    double attention = 0;
+    const double seen = static_cast<double>(length + 1) / 2;
     for (int64_t l = 0; l < c.decoder_layers; ++l)
-        recurrence += 12.0 * static_cast<double>(c.key_dim(l) * c.hidden_dim);
+        attention += 12.0 * static_cast<double>(c.hidden_dim) *
+                     (c.is_llama() ? seen : static_cast<double>(c.key_dim(l)));
     // Frozen weights have no gradient: a third less. Of adapters h is made twice.
-    return (model.params().has_adapters() ? 4 : 6) * weights + 7 * adapters + recurrence;
+    return (model.params().has_adapters() ? 4 : 6) * weights + 7 * adapters + attention;
 }
 
 Trainer::Trainer(const TrainerParts& parts)
@@ -171,8 +175,8 @@ void Trainer::log(const Learner::Step& step, double lr) {
     line["tokens_per_second"] = speed_;
     line["seconds"] = state_.seconds;
     if (config_.log.peak_tflops > 0)
-        line["mfu"] =
-            speed_ * training_flops_per_token(parts_.model) / (config_.log.peak_tflops * 1e12);
+        line["mfu"] = speed_ * training_flops_per_token(parts_.model, config_.train.length) /
+                      (config_.log.peak_tflops * 1e12);
     if (guard_.skipped() > 0) line["skipped"] = guard_.skipped();
     metrics_->write(line, "train");
 }

@@ -77,8 +77,10 @@ class Trainer {
     double profile_begin_ = 0, plain_begin_ = 0; // state_.seconds
 };
 
-// Floating point operations that one token costs, forward and backward: 6 for each weight that
-// multiplies it, and the recurrence's.
-double training_flops_per_token(const Model& model);
+// Floating point operations that one token of a sequence of `length` costs, forward and backward: 6
+// for each weight that multiplies it, and the attention's. The recurrence takes 12 Dk D a head,
+// whatever the length; softmax attention 12 D a head for each of the (length + 1) / 2 tokens that
+// one sees on average (causal: what a full square would take beyond is not counted).
+double training_flops_per_token(const Model& model, int64_t length);
 
 } // namespace tnl

@@ -126,6 +126,27 @@ TEST_F(TrainerTest, LossGoesDownAndIsRecorded) {
     EXPECT_EQ(trainer.state().tokens, 150 * 8 * 16);
 }
 
+// The same corpus and schedule: a Transformer that looks back finds what the last token says, too.
+TEST_F(TrainerTest, LlamaLearnsThroughTheSameTrainer) {
+    TrainConfig c = config("run");
+    testing::make_llama(c);
+    c.train.steps = 150;
+    c.train.rows = 8;
+    c.schedule.warmup = 5;
+    const auto b = bed(c);
+    Trainer trainer(b->parts());
+    b->start(trainer);
+    EXPECT_EQ(trainer.run(), Outcome::finished);
+    EXPECT_LT(trainer.last_eval()->loss, 1.6);
+    EXPECT_GT(trainer.last_eval()->loss, 0.7);
+    c = config("pieces");
+    testing::make_llama(c);
+    c.data.reset = false;
+    c.train.pieces = 2;
+    EXPECT_THAT(error_of([&] { c.validate(); }),
+                ::testing::AllOf(HasSubstr("train.pieces = 2"), HasSubstr("model_type is llama")));
+}
+
 // Losses in bf16 with master weights, in products of 8 bits, with bf16 weights alone.
 TEST_F(TrainerTest, FewerBitsLearnAsWell) {
     double losses[3];
@@ -218,6 +239,15 @@ INSTANTIATE_TEST_SUITE_P(
                                   c.train.dtype = "bf16";
                               }},
                       Variant{"low_rank_gate", [](TrainConfig& c) { c.model.gate_dim = 5; }},
+                      Variant{"llama", testing::make_llama},
+                      Variant{"llama_recomputing_rows",
+                              [](TrainConfig& c) {
+                                  testing::make_llama(c);
+                                  c.model.num_key_value_heads = 1;
+                                  c.train.recompute = Recomputation::block;
+                                  c.train.dtype = "bf16";
+                                  c.data.reset = false;
+                              }},
                       Variant{"linear_without_clip",
                               [](TrainConfig& c) {
                                   c.schedule.kind = ScheduleKind::linear;
@@ -359,7 +389,22 @@ TEST(TrainingFlops, AreSixForEachWeightAndTheRecurrence) {
             matrices += static_cast<double>(p.size);
     // Layer 0 has LRPE: its keys are twice as wide. 3 heads of 8.
     const double recurrence = 12.0 * 24 * 8 * 2 + 12.0 * 24 * 8;
-    EXPECT_DOUBLE_EQ(training_flops_per_token(model), 6 * matrices + recurrence);
+    for (const int64_t length : {1, 512})
+        EXPECT_DOUBLE_EQ(training_flops_per_token(model, length), 6 * matrices + recurrence);
+}
+
+TEST(TrainingFlops, OfSoftmaxAttentionGrowWithTheLength) {
+    TrainConfig run = testing::small_config("run");
+    testing::make_llama(run);
+    const ModelConfig& config = run.model;
+    const Model model(config);
+    double matrices = 0; // the look-up multiplies nothing
+    for (const Param& p : model.params().all())
+        if (p.name != "model.embed_tokens.weight" && p.shape.size() == 2)
+            matrices += static_cast<double>(p.size);
+    const auto layers = static_cast<double>(config.decoder_layers);
+    EXPECT_DOUBLE_EQ(training_flops_per_token(model, 1), 6 * matrices + 12 * 24 * layers);
+    EXPECT_DOUBLE_EQ(training_flops_per_token(model, 99), 6 * matrices + 12 * 24 * 50 * layers);
 }
 
 } // namespace

@@ -65,6 +65,10 @@ struct SimdKernels {
     RowLoops<bf16> bf16_;
     void (*widen)(float* y, const bf16* x, int64_t n);
     void (*narrow)(bf16* y, const float* x, int64_t n);
+    // of rows of scores: softmax/softmax_loops.h
+    void (*softmax_exp)(float* s, int64_t n, float scale, float shift);
+    float (*softmax_more)(float* s, int64_t n, float scale, float* max, float* sum);
+    void (*softmax_slope)(float* d, const float* p, int64_t n, float delta, float scale);
     // dot_rows of bf16 rows as they are; null where the processor does not multiply bf16
     void (*dot_bf16)(float* out, int64_t ld_out, const bf16* a, int64_t lda, int64_t M,
                      const bf16* b, int64_t ldb, int64_t R, int64_t K);

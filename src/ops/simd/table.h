@@ -11,6 +11,7 @@
 #include "ops/norm/norm_loops.h"
 #include "ops/position/lrpe_loops.h"
 #include "ops/simd/simd.h"
+#include "ops/softmax/softmax_loops.h"
 
 namespace tnl {
 namespace {
@@ -44,6 +45,9 @@ template <int kBytes> constexpr SimdKernels simd_table(const char* name) {
         .bf16_ = row_loops<bf16, kBytes>(),
         .widen = simd_loops::convert<float, bf16>,
         .narrow = simd_loops::convert<bf16, float>,
+        .softmax_exp = simd_loops::softmax_exp,
+        .softmax_more = simd_loops::softmax_more,
+        .softmax_slope = simd_loops::softmax_slope,
         .dot_bf16 = nullptr,
     };
 }
