@@ -49,11 +49,11 @@ Trainee::Trainee(Device& device, const TraineeOptions& o)
 }
 
 double Trainee::step() {
-    const auto [loss, norm] = learner_.gradients({&batch_, 1});
-    learner_.update(1e-4, norm);
+    const Learner::Step step = learner_.gradients({&batch_, 1});
+    learner_.update(1e-4, step.norm);
     device_.synchronize();
     if (carry_) batch_.piece = 1; // the next one goes on where this one ended
-    return loss;
+    return step.loss;
 }
 
 } // namespace tnl

@@ -71,6 +71,9 @@ void check_output(const Conversion& c) {
 
 void add_conversion_options(CLI::App& command, Conversion& c) {
     command.add_option("-o,--output", c.output, "Directory to make; must not exist")->required();
+    command.add_option("--adapter", c.adapter,
+                       "Directory of a low-rank adapter, from train or PEFT: merged into the "
+                       "weights");
     command.add_option("--dtype", c.dtype, "Of the stored weights; keep: each as it is")
         ->check(CLI::IsMember({"keep", "bf16", "f32", "f16"}));
     command
@@ -99,6 +102,8 @@ void convert(const Conversion& c, std::string (*config_json)(const ModelConfig&)
                       fs::exists(generation) ? read_file(generation)
                                              : generation_config_json(config));
     ConvertOptions options;
+    std::optional<Adapter> adapter;
+    if (!c.adapter.empty()) options.adapter = &adapter.emplace(c.adapter);
     if (c.dtype != "keep") options.dtype = dtype_from_name(c.dtype);
     options.max_shard_bytes = c.shard_bytes;
     const ConvertedWeights weights =

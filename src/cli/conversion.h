@@ -9,7 +9,7 @@
 namespace tnl {
 
 struct Conversion {
-    std::string source, output, dtype = "keep";
+    std::string source, output, adapter, dtype = "keep";
     uint64_t shard_bytes = uint64_t{5} << 30;
     int threads = 0;
     bool without_tokenizer = false, json = false;

@@ -1,12 +1,13 @@
 // transnormer eval: how well a model predicts the text of files.
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/records.h"
 #include "infer/evaluator.h"
 #include "infer/loaded_model.h"
 
 #include "base/config.h"
 #include "base/json.h"
-#include "text/reader.h"
+#include "text/encode.h"
 
 #include <unistd.h>
 
@@ -20,7 +21,7 @@ namespace tnl {
 namespace {
 
 struct EvalOptions {
-    std::string model, device = "auto", dtype = "auto", bos = "auto";
+    std::string model, adapter, device = "auto", dtype = "auto", bos = "auto", chat_template;
     std::vector<std::string> files;
     ReaderOptions reader;
     int64_t chunk = 2048, window = 0, max_documents = 0;
@@ -69,21 +70,27 @@ class Evaluation {
     }
 
     void add(const Document& document) {
-        std::vector<int32_t> ids = loaded_.tokenizer.encode(document.text);
-        auto bytes = static_cast<int64_t>(document.text.size());
-        if (bos_)
+        auto [ids, learned] = encode_text(loaded_.tokenizer, document);
+        int64_t bytes = document.learned_bytes();
+        const bool masked = !learned.empty();
+        if (bos_) {
             ids.insert(ids.begin(), static_cast<int32_t>(loaded_.model.config().bos_token_id));
-        else if (!ids.empty()) // without a beginning the first token is not predicted
-            bytes -= first_token_bytes(ids.front());
-        if (o_.end_token) ids.push_back(static_cast<int32_t>(loaded_.model.config().eos_token_id));
+            if (masked) learned.insert(learned.begin(), 0);
+        } else if (!ids.empty() && (!masked || learned.front())) {
+            bytes -= first_token_bytes(ids.front()); // without a beginning it is not predicted
+        }
+        if (o_.end_token) {
+            ids.push_back(static_cast<int32_t>(loaded_.model.config().eos_token_id));
+            if (masked) learned.push_back(1);
+        }
         waiting_tokens_ += std::ssize(ids);
-        windows_.push_back(add_windows(std::move(ids)));
+        windows_.push_back(add_windows(std::move(ids), std::move(learned)));
         waiting_bytes_.push_back(bytes);
         places_.push_back(fmt::format("{}:{}", document.file.string(), document.line));
         if (waiting_tokens_ >= 8 * o_.chunk) flush();
     }
     void flush() {
-        const auto losses = evaluator_.losses(waiting_);
+        const auto losses = evaluator_.losses(waiting_, counted_);
         for (size_t i = 0, window = 0; i < windows_.size(); ++i) {
             DocumentLoss loss;
             for (size_t end = window + windows_[i]; window < end; ++window) {
@@ -103,6 +110,7 @@ class Evaluation {
             documents_.push_back(item);
         }
         waiting_.clear();
+        counted_.clear();
         windows_.clear();
         waiting_bytes_.clear();
         places_.clear();
@@ -114,16 +122,21 @@ class Evaluation {
   private:
     // A document as the evaluator reads it: whole, or in windows that each begin with the last
     // token of the one before, so that each token is still predicted once. Returns how many.
-    size_t add_windows(std::vector<int32_t> ids) {
+    size_t add_windows(std::vector<int32_t> ids, std::vector<uint8_t> counted) {
         const int64_t size = std::ssize(ids), window = o_.window > 0 ? o_.window : size;
         if (size <= window + 1) {
             waiting_.push_back(std::move(ids));
+            counted_.push_back(std::move(counted));
             return 1;
         }
         size_t count = 0;
-        for (int64_t begin = 0; begin + 1 < size; begin += window, ++count)
-            waiting_.emplace_back(ids.begin() + begin,
-                                  ids.begin() + std::min(size, begin + window + 1));
+        for (int64_t begin = 0; begin + 1 < size; begin += window, ++count) {
+            const int64_t end = std::min(size, begin + window + 1);
+            waiting_.emplace_back(ids.begin() + begin, ids.begin() + end);
+            counted_.emplace_back();
+            if (!counted.empty())
+                counted_.back().assign(counted.begin() + begin, counted.begin() + end);
+        }
         return count;
     }
     int64_t first_token_bytes(int32_t id) const {
@@ -138,6 +151,7 @@ class Evaluation {
     Evaluator evaluator_;
     bool bos_;
     std::vector<std::vector<int32_t>> waiting_;
+    std::vector<std::vector<uint8_t>> counted_;
     std::vector<size_t> windows_; // of each document
     std::vector<int64_t> waiting_bytes_;
     std::vector<std::string> places_; // file:line of each
@@ -171,10 +185,11 @@ void print_total(const EvalOptions& o, const Evaluation& evaluation, double seco
                t.documents == 1 ? "" : "s", rate);
 }
 
-int run_eval(const EvalOptions& o) {
+int run_eval(EvalOptions& o) {
+    o.reader.format = ChatTemplate::load_or_plain(o.chat_template);
     using Clock = std::chrono::steady_clock;
     DocumentReader reader(o.files, o.reader);
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
     Evaluation evaluation(o, loaded);
     const auto start = Clock::now();
     auto shown = start;
@@ -205,8 +220,10 @@ void add_eval_command(CLI::App& app) {
         "eval", "Loss, perplexity and bits per byte over text or JSONL files (.gz and .zst too)");
     const auto o = std::make_shared<EvalOptions>();
     command->add_option("--model", o->model, "Model directory")->required();
+    command->add_option("--adapter", o->adapter,
+                        "Directory of a low-rank adapter of the model, from train or PEFT");
     command->add_option("files", o->files, "Files or wildcards")->required();
-    command->add_option("--field", o->reader.field, "Field of a JSONL record that holds the text");
+    add_records_options(*command, o->reader, o->chat_template);
     command->add_option("--separator", o->reader.separator,
                         "Line that ends a document of plain text; empty: a file is one document");
     add_choice(*command, "--bad-utf8", o->reader.bad_utf8, "Documents with invalid UTF-8");
@@ -229,6 +246,7 @@ void add_eval_command(CLI::App& app) {
     command->add_option("--dtype", o->dtype, "f32, bf16, or auto: that of the stored weights");
     command->add_option("--threads", o->threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
+    command->footer(kRecordsHelp);
     on_run(command, [o] { return run_eval(*o); });
 }
 

@@ -20,7 +20,7 @@ namespace tnl {
 namespace {
 
 struct GenerateOptions {
-    std::string model, device = "auto", dtype = "auto";
+    std::string model, adapter, device = "auto", dtype = "auto";
     std::string load_state, save_state;
     std::vector<std::string> prompts, prompt_files, stops;
     std::optional<int64_t> max_new_tokens, top_k;
@@ -44,6 +44,7 @@ std::vector<std::string> all_prompts(const GenerateOptions& o) {
             continue;
         }
         ReaderOptions options;
+        options.records = Records::text;
         options.field = "prompt";
         DocumentReader reader({file}, options);
         for (Document document; reader.next(document);) out.push_back(document.text);
@@ -173,7 +174,7 @@ int run_generate(const GenerateOptions& o) {
                                      "prompts with {} continuations each",
                                      prompts.size(), o.samples));
     const StopFilter check(o.stops); // before a model is loaded
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
     const GenerationConfig config = load_generation_config(o.model);
     GenerateRequest request;
     request.sampler = sampler_of(o, config, loaded);
@@ -241,6 +242,8 @@ void add_generate_command(CLI::App& app) {
     const auto o = std::make_shared<GenerateOptions>();
     o->stream = isatty(STDOUT_FILENO);
     command->add_option("--model", o->model, "Model directory")->required();
+    command->add_option("--adapter", o->adapter,
+                        "Directory of a low-rank adapter of the model, from train or PEFT");
     command->add_option("--prompt", o->prompts, "Text to continue; repeatable")
         ->allow_extra_args(false);
     command

@@ -32,6 +32,9 @@ void inspect_directory(Inspection& out, const fs::path& path, InspectOptions& o)
         inspect_weights(out, path, config);
         if (fs::exists(path / "tokenizer.model")) inspect_tokenizer(out, path / "tokenizer.model");
         inspect_model(out, config, o);
+    } else if (fs::exists(path / "adapter_config.json")) {
+        if (fs::exists(path / "trainer.json")) inspect_checkpoint(out, path, o);
+        inspect_adapter(out, path);
     } else if (fs::exists(path / "run.json")) {
         ModelConfig config;
         inspect_run(out, path, o, config);
@@ -108,6 +111,10 @@ void add_inspect_command(CLI::App& app) {
                      "Of weights and activations: f32 or bf16; default: the run's, or that of the "
                      "stored weights")
         ->check(CLI::IsMember({"f32", "bf16"}));
+    command
+        ->add_option("--lora-rank", o->lora.rank,
+                     "Memory to train adapters of this rank (train.lora.rank); default: the run's")
+        ->check(CLI::PositiveNumber);
     command->add_option("--slots", o->slots, "Sequences held at once in inference")
         ->check(CLI::PositiveNumber);
     command->add_option("--chunk", o->chunk, "Tokens of one prefill call")

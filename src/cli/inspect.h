@@ -15,6 +15,7 @@ struct InspectOptions {
     // Absent: those of a run or checkpoint, else 8 sequences of 512 tokens in torch_dtype.
     std::optional<int64_t> rows, length;
     std::optional<std::string> dtype;
+    LoraOptions lora; // of a run, or asked for
     int64_t slots = 1, chunk = 1024;
     std::string device = "auto";
     bool json = false, all = false;
@@ -41,6 +42,7 @@ void inspect_run(Inspection& out, const std::filesystem::path& directory, Inspec
                  ModelConfig& config);
 void inspect_checkpoint(Inspection& out, const std::filesystem::path& directory,
                         InspectOptions& options);
+void inspect_adapter(Inspection& out, const std::filesystem::path& directory);
 void inspect_shards(Inspection& out, const std::filesystem::path& path);
 void inspect_tokenizer(Inspection& out, const std::filesystem::path& path);
 void inspect_safetensors(Inspection& out, const std::filesystem::path& path);

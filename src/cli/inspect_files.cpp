@@ -129,6 +129,20 @@ void inspect_run(Inspection& out, const fs::path& directory, InspectOptions& o,
                                 describe_checkpoint(parse_json_file(file), file, found["latest"]));
     }
     fill(o, run.train.rows, run.train.length, run.train.dtype);
+    if (o.lora.rank == 0) o.lora = run.train.lora;
+}
+
+void inspect_adapter(Inspection& out, const fs::path& directory) {
+    const Adapter adapter(directory);
+    const LoraOptions& lora = adapter.lora();
+    out.text += fmt::format("adapter     {}: rank {}, alpha {}, of {}\nof          {}\n",
+                            directory.string(), lora.rank, lora.alpha,
+                            fmt::join(lora.targets, ", "), adapter.base().path);
+    out.json["adapter"] = {{"rank", lora.rank},
+                           {"alpha", lora.alpha},
+                           {"targets", lora.targets},
+                           {"base", adapter.base().path},
+                           {"base_checksum", adapter.base().checksum}};
 }
 
 void inspect_shards(Inspection& out, const fs::path& path) {

@@ -30,6 +30,8 @@ std::string init_of(const Param& p, const ModelConfig& config) {
         return "ones";
     case Init::lrpe_theta:
         return "LRPE angles";
+    case Init::narrow:
+        return "uniform, 1 / sqrt(columns)";
     }
     return "?";
 }
@@ -266,7 +268,7 @@ void inspect_presets(Inspection& out) {
 }
 
 void inspect_model(Inspection& out, const ModelConfig& config, const InspectOptions& o) {
-    const Model model(config);
+    const Model model(config, o.lora);
     const auto device = make_device(o.device);
     const std::string dtype =
         o.dtype.value_or(dtype_from_name(config.torch_dtype) == DType::bf16 ? "bf16" : "f32");
@@ -285,6 +287,9 @@ void inspect_model(Inspection& out, const ModelConfig& config, const InspectOpti
                             format_bytes(static_cast<double>(device->memory_total())));
     out.json["state_bytes_per_sequence"] = config.state_bytes();
     out.json["device"] = device->name();
+    if (o.lora.rank > 0)
+        out.text += fmt::format("adapters    of rank {}: {} parameters, which alone are trained\n",
+                                o.lora.rank, count_of(model.params().trained_count()));
     add_config(out, config);
     add_parameters(out, model, o.all);
     add_training(out, model, *device, dtype, o.rows.value_or(8), o.length.value_or(512));

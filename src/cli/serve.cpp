@@ -11,7 +11,8 @@ namespace tnl {
 namespace {
 
 struct ServeOptions {
-    std::string model, device = "auto", dtype = "auto", api_key, served_name, chat_template;
+    std::string model, adapter, device = "auto", dtype = "auto", api_key, served_name,
+                                chat_template;
     int64_t slots = 64, chunk = 1024, queue = 1024, prefix_cache = 256, max_body = 16;
     double timeout = 30;
     int threads = 0;
@@ -39,9 +40,8 @@ std::string api_key_of(const ServeOptions& o) {
 }
 
 int run_serve(ServeOptions o) {
-    const ChatTemplate chat =
-        o.chat_template.empty() ? ChatTemplate::plain() : ChatTemplate::load(o.chat_template);
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype);
+    const ChatTemplate chat = ChatTemplate::load_or_plain(o.chat_template);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
     const GenerationConfig config = load_generation_config(o.model);
     Session session(loaded.model, *loaded.device, loaded.weights,
                     {.dtype = loaded.dtype,
@@ -87,6 +87,8 @@ void add_serve_command(CLI::App& app) {
     CLI::App* command = app.add_subcommand("serve", "Serve a model over HTTP, by OpenAI's API");
     const auto o = std::make_shared<ServeOptions>();
     command->add_option("--model", o->model, "Model directory")->required();
+    command->add_option("--adapter", o->adapter,
+                        "Directory of a low-rank adapter of the model, from train or PEFT");
     command->add_option("--host", o->server.host, "Address to listen on");
     command->add_option("--port", o->server.port, "Port to listen on; 0: any that is free");
     command->add_option("--api-key", o->api_key,

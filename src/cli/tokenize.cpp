@@ -2,6 +2,7 @@
 #include "data/tokenize.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/records.h"
 
 #include "base/check.h"
 #include "base/file.h"
@@ -18,14 +19,17 @@ namespace {
 
 struct TokenizeCommand {
     std::vector<std::string> inputs, held_out;
-    std::string tokenizer;
+    std::string tokenizer, chat_template;
     ReaderOptions reader;
     TokenizeOptions tokenize;
     bool json = false;
 };
 
 nlohmann::ordered_json counts_json(const TokenizeCounts& c) {
-    return {{"documents", c.documents}, {"tokens", c.tokens}, {"text_bytes", c.text_bytes}};
+    return {{"documents", c.documents},
+            {"tokens", c.tokens},
+            {"learned_tokens", c.learned},
+            {"text_bytes", c.text_bytes}};
 }
 
 void show_progress(const TokenizeResult& r) {
@@ -35,7 +39,8 @@ void show_progress(const TokenizeResult& r) {
                  static_cast<double>(r.read.bytes) * 1e-6 / std::max(r.seconds, 1e-9));
 }
 
-int run_tokenize(const TokenizeCommand& c) {
+int run_tokenize(TokenizeCommand& c) {
+    c.reader.format = ChatTemplate::load_or_plain(c.chat_template);
     const Tokenizer tokenizer{std::filesystem::path(c.tokenizer)};
     DocumentReader reader(c.inputs, c.reader);
     std::optional<DocumentReader> held_out;
@@ -51,6 +56,7 @@ int run_tokenize(const TokenizeCommand& c) {
     nlohmann::ordered_json summary = {
         {"files", reader.files().size() + (held_out ? held_out->files().size() : 0)},
         {"documents", r.read.documents},
+        {"instructions", r.read.instructions},
         {"text_bytes", r.read.bytes},
         {"tokens", tokens},
         {"bytes_per_token", static_cast<double>(r.read.bytes) / static_cast<double>(tokens)},
@@ -71,6 +77,9 @@ int run_tokenize(const TokenizeCommand& c) {
                static_cast<double>(r.read.bytes) * 1e-6, tokens,
                static_cast<double>(r.read.bytes) / static_cast<double>(tokens), r.seconds,
                r.train.tokens, r.train.documents, r.val.tokens, r.val.documents);
+    if (r.read.instructions)
+        fmt::print("  {} instructions: {} tokens of train and {} of val are to be learned\n",
+                   r.read.instructions, r.train.learned, r.val.learned);
     if (r.read.skipped) fmt::print("  {} documents skipped: invalid UTF-8\n", r.read.skipped);
     if (r.read.replaced) fmt::print("  {} invalid pieces of UTF-8 replaced\n", r.read.replaced);
     return kOk;
@@ -90,7 +99,7 @@ void add_tokenize_command(CLI::App& app) {
         ->add_option("-o,--output", c->tokenize.output,
                      "Directory that receives train/, val/ and tokenizer.model")
         ->required();
-    command->add_option("--field", c->reader.field, "Field of a JSONL record that holds the text");
+    add_records_options(*command, c->reader, c->chat_template);
     command->add_option("--separator", c->reader.separator,
                         "Line that ends a document in plain text; without it a file is one");
     add_choice(*command, "--bad-utf8", c->reader.bad_utf8, "Documents with invalid UTF-8");
@@ -108,6 +117,7 @@ void add_tokenize_command(CLI::App& app) {
     command->add_option("--threads", c->tokenize.threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
     command->add_flag("--json", c->json, "Print the summary as JSON");
+    command->footer(kRecordsHelp);
     on_run(command, [c] { return run_tokenize(*c); });
 }
 

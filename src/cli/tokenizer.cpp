@@ -2,6 +2,7 @@
 #include "text/tokenizer.h"
 #include "cli/cli.h"
 #include "cli/commands.h"
+#include "cli/records.h"
 #include "text/reader.h"
 
 #include "base/check.h"
@@ -28,6 +29,7 @@ std::string read_input(const std::string& file) {
 struct TrainCommand {
     std::vector<std::string> inputs;
     std::filesystem::path output;
+    std::string chat_template;
     ReaderOptions reader;
     TokenizerTraining training;
     bool json = false;
@@ -37,6 +39,7 @@ int run_train(TrainCommand c) {
     const auto start = std::chrono::steady_clock::now();
     if (c.training.threads <= 0) c.training.threads = available_cores();
     c.reader.bad_utf8 = BadUtf8::replace;
+    c.reader.format = ChatTemplate::load_or_plain(c.chat_template);
     DocumentReader reader(c.inputs, c.reader);
     AtomicFile output(c.output); // what cannot be written is told before the work
     Document document;
@@ -92,7 +95,7 @@ void add_train(CLI::App& parent) {
         ->check(CLI::Range(0.9, 1.0));
     command->add_option("--max-lines", c->training.max_sentences, "Lines read at most")
         ->check(CLI::PositiveNumber);
-    command->add_option("--field", c->reader.field, "Field of a JSONL record that holds the text");
+    add_records_options(*command, c->reader, c->chat_template);
     command->add_option("--threads", c->training.threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
     command->add_flag("--json", c->json, "Print the summary as JSON");

@@ -8,7 +8,11 @@
 #include "train/trainer.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
 
 namespace tnl {
 namespace {
@@ -23,10 +27,32 @@ struct TrainOptions {
     int64_t profile = 0; // steps
 };
 
+// For tokens of a run that is only planned.
+class ScratchDirectory {
+  public:
+    ScratchDirectory() {
+        std::string name = (fs::temp_directory_path() / "transnormer-XXXXXX").string();
+        if (mkdtemp(name.data()) == nullptr)
+            fail("{}: cannot be made: {}", name, std::strerror(errno));
+        path_ = name;
+    }
+    ~ScratchDirectory() {
+        std::error_code ignored;
+        fs::remove_all(path_, ignored);
+    }
+    ScratchDirectory(const ScratchDirectory&) = delete;
+    ScratchDirectory& operator=(const ScratchDirectory&) = delete;
+    const fs::path& path() const { return path_; }
+
+  private:
+    fs::path path_;
+};
+
 struct Start {
     TrainConfig config;
     std::vector<std::string> given;
     std::optional<int64_t> from; // the checkpoint to go on from; absent: a new run
+    std::shared_ptr<ScratchDirectory> scratch = nullptr;
 };
 
 Start begin(const TrainOptions& o) {
@@ -49,6 +75,11 @@ Start begin(const TrainOptions& o) {
         start.config = read_run_config(run, sources);
     }
     start.config.run = run;
+    if (!start.config.init.empty())
+        start.config.init = fs::absolute(start.config.init).lexically_normal().string();
+    if (o.dry) start.scratch = std::make_shared<ScratchDirectory>();
+    tokenize_text_data(start.config, o.dry ? start.scratch->path() : fs::path(run) / "data",
+                       o.json ? stderr : stdout);
     find_data(start.config.data);
     return start;
 }
@@ -63,8 +94,13 @@ void print_plan(std::FILE* out, const TrainConfig& c, const Model& model, const 
     fmt::print(out, "model   {} parameters: {} layers, width {}, {} heads, vocabulary {}\n",
                count_of(model.params().parameter_count()), m.decoder_layers, m.decoder_embed_dim,
                m.decoder_attention_heads, m.vocab_size);
+    if (model.params().has_adapters())
+        fmt::print(out, "lora    {} parameters of rank {} are trained, the others frozen: {}\n",
+                   count_of(model.params().trained_count()), c.train.lora.rank, c.init);
     fmt::print(out, "data    {}: {} tokens of {:.2f} bytes", c.data.train,
                count_of(data.train.tokens()), data.train_source.bytes_per_token());
+    if (data.train.learned_tokens() < data.train.tokens())
+        fmt::print(out, ", {} of them to be learned", count_of(data.train.learned_tokens()));
     if (data.validation)
         fmt::print(out, "; held out: {} tokens", count_of(data.validation->tokens()));
     fmt::print(
@@ -104,6 +140,7 @@ Json result_json(const Trainer& trainer, const TrainConfig& c, Trainer::Outcome 
         out["best_loss"] = *s.best_loss;
     }
     out["parameters"] = trainer.learner().model().params().parameter_count();
+    out["trained_parameters"] = trainer.learner().model().params().trained_count();
     return out;
 }
 
@@ -116,6 +153,9 @@ void print_end(const TrainConfig& c, const Trainer& trainer, Trainer::Outcome ou
                format_duration(s.seconds), checkpoint.string());
     if (!finished)
         fmt::print("To go on:  transnormer train --run {}\n", c.run);
+    else if (c.train.lora.rank > 0)
+        fmt::print("To try it: transnormer generate --model {} --adapter {} --prompt \"...\"\n",
+                   c.init, checkpoint.string());
     else if (!c.data.tokenizer.empty())
         fmt::print("To try it: transnormer generate --model {} --prompt \"...\"\n",
                    checkpoint.string());
@@ -128,7 +168,7 @@ int run_train(const TrainOptions& o) {
     RunData data(config);
     if (!start.from) fit_model(config, data.train, start.given);
     const auto device = make_device(config.train.device, config.train.threads);
-    const Model model(config.model);
+    const Model model(config.model, config.train.lora);
     if (config.train.minutes > 0) {
         fmt::print(out, "Measuring the speed of a step ...\n");
         std::fflush(out);
@@ -149,13 +189,15 @@ int run_train(const TrainOptions& o) {
                                          o.profile, left, wanted, wanted - o.profile));
         profile.emplace(*device, config.dtype(), o.profile);
     }
-    TrainerParts parts{config, model, *device, data.train_source, nullptr, std::nullopt, out};
+    TrainerParts parts{config, model, *device, data.train_source, nullptr, std::nullopt, {}, out};
     if (data.validation_source) parts.validation = &*data.validation_source;
     if (!config.data.tokenizer.empty()) parts.tokenizer = config.data.tokenizer;
     if (profile) parts.profile = &*profile;
+    const bool adapters = model.params().has_adapters();
+    if (adapters) parts.base = {config.init, weights_checksum(config.init)};
     Trainer trainer(parts);
     if (start.from) {
-        trainer.resume(*start.from);
+        trainer.resume(*start.from, adapters ? first_weights(config, model).data() : nullptr);
         const bool over = *start.from >= config.train.steps;
         fmt::print(out, "{} {}\n", over ? "The run is over already:" : "Going on from",
                    trainer.checkpoints().path_of(*start.from).string());

@@ -76,8 +76,59 @@ TEST_F(Data, ShardsReadBackWhatWasWritten) {
     }
 }
 
+// Documents with a mask and without, and shards of either kind.
+TEST_F(Data, MasksSayWhatIsLearned) {
+    const Philox random{4, 4};
+    std::vector<int32_t> tokens;
+    std::vector<uint8_t> learned;
+    int64_t bytes = 0;
+    for (int shard = 0; shard < 3; ++shard) {
+        ShardWriter writer(folder / fmt::format("shard-0000{}.tnl", shard), 1000, 99);
+        for (uint64_t d = 0; d < 30; ++d) {
+            std::vector<int32_t> document(1 + random.below(tokens.size(), 20), 7);
+            document.back() = 2;
+            std::vector<uint8_t> mask;
+            for (size_t i = 0; i < document.size(); ++i)
+                mask.push_back(random.below(tokens.size() + i, 3) == 0);
+            if (shard == 1 || d % 3 == 1) {
+                writer.add(document, 10);
+                mask.assign(document.size(), 1);
+                bytes += 10;
+            } else {
+                writer.add(document, mask, 10, 4);
+                bytes += 4;
+            }
+            tokens.insert(tokens.end(), document.begin(), document.end());
+            learned.insert(learned.end(), mask.begin(), mask.end());
+        }
+        writer.commit();
+    }
+    EXPECT_EQ(Shard(folder / "shard-00001.tnl").header().version, 1u);
+    EXPECT_TRUE(Shard(folder / "shard-00002.tnl").masked());
+    const ShardSet set(folder);
+    EXPECT_EQ(tokens_of(set), tokens);
+    EXPECT_EQ(set.learned_bytes(), bytes);
+    EXPECT_EQ(set.learned_tokens(), std::count(learned.begin(), learned.end(), 1));
+    Loader loader(set, {.row_tokens = 16}, {.seed = 3, .epoch = 0, .cursor = 0});
+    TokenRows rows;
+    for (int64_t i = 0; i < loader.rows_per_epoch(); ++i) {
+        const auto begin = static_cast<size_t>(loader.row_begin(0, i));
+        loader.next(1, rows);
+        int64_t counted = 0;
+        for (size_t t = 0; t < 16; ++t) {
+            const bool counts = learned[begin + t + 1] && tokens[begin + t] != 2;
+            ASSERT_EQ(rows.targets[t], counts ? tokens[begin + t + 1] : -1) << begin + t;
+            counted += counts;
+        }
+        ASSERT_EQ(rows.counted, counted);
+    }
+}
+
 TEST_F(Data, AnyChangedByteIsFound) {
-    write("a.tnl", 20, 3);
+    ShardWriter writer(folder / "a.tnl", 1000, 99);
+    for (int32_t d = 0; d < 20; ++d)
+        writer.add(std::vector<int32_t>{3, d, 5, 2}, std::vector<uint8_t>{0, 0, 1, 1}, 4, 2);
+    writer.commit();
     const std::string good = read_file(folder / "a.tnl");
     int found = 0;
     for (size_t at = 0; at < good.size(); ++at) {
@@ -228,11 +279,66 @@ TEST_F(Data, PiecesOfRowsAreTheRows) {
         }
         EXPECT_EQ(state, rows.state());
     }
-    EXPECT_THROW(Loader(set, {.row_tokens = 8, .pieces = 2}, {}), Error) << "ends with documents";
     cut.pieces = 5;
     EXPECT_THROW(Loader(set, cut, {}), Error);
     cut.pieces = 3;
     EXPECT_THROW(Loader(set, cut, {.seed = 7, .epoch = 0, .cursor = 0, .piece = 3}), Error);
+}
+
+// Sequences that end with documents, in pieces: the documents of whole rows, and slots that hand
+// each one's state on, checked by walking them with a state that counts tokens.
+TEST_F(Data, PiecesOfRowsWithDocumentsAreTheRows) {
+    using End = TokenRows::End;
+    const auto all = write("shard-00000.tnl", 400, 5);
+    const ShardSet set(folder);
+    for (const int64_t pieces : {2, 3, 12}) {
+        const LoaderOptions whole{.row_tokens = 48, .shuffle = true, .reset_at_documents = true};
+        LoaderOptions cut = whole;
+        cut.pieces = pieces;
+        const int64_t T = 48 / pieces, rows = 3;
+        Loader by_row(set, whole, {7, 0, 0});
+        LoaderState state{7, 0, 0};
+        std::map<End, int> seen;
+        for (int batch = 0; batch < 20; ++batch) {
+            TokenRows row, piece;
+            by_row.next(rows, row);
+            std::vector<int32_t> length(2 * rows, 0); // of what the slots have read
+            for (int64_t p = 0; p < pieces; ++p) {
+                Loader loader(set, cut, state); // as if begun anew at every piece
+                loader.next(rows, piece);
+                state = loader.state();
+                ASSERT_EQ(piece.slots.size() + 1, piece.cu_seqlens.size());
+                for (size_t s = 0; s < piece.slots.size(); ++s) {
+                    const int32_t slot = piece.slots[s];
+                    const bool held = slot >= 0 && p > 0;
+                    int32_t read = held ? length[static_cast<size_t>(slot)] : 0;
+                    for (int32_t i = piece.cu_seqlens[s]; i < piece.cu_seqlens[s + 1]; ++i) {
+                        ASSERT_EQ(piece.positions[static_cast<size_t>(i)], read++);
+                        const auto at = static_cast<size_t>(i / T * 48 + p * T + i % T);
+                        ASSERT_EQ(piece.ids[static_cast<size_t>(i)], row.ids[at]);
+                        ASSERT_EQ(piece.targets[static_cast<size_t>(i)], row.targets[at]);
+                        ASSERT_EQ(piece.positions[static_cast<size_t>(i)], row.positions[at]);
+                    }
+                    if (slot >= 0) length[static_cast<size_t>(slot)] = read;
+                }
+                for (size_t r = 0; r < static_cast<size_t>(rows); ++r) {
+                    ++seen[piece.ends[r]];
+                    if (piece.ends[r] == End::moves) length[r] = length[r + rows];
+                    if (piece.ends[r] == End::stops) length[r] = 0;
+                    length[r + rows] = 0;
+                }
+                if (p + 1 == pieces) {
+                    EXPECT_EQ(piece.ends, std::vector<End>(rows, End::stops));
+                }
+            }
+        }
+        EXPECT_GT(seen[End::stays], 10);
+        EXPECT_GE(seen[End::stops], 60);
+        if (pieces > 2) {
+            EXPECT_GT(seen[End::moves], 10);
+        }
+        EXPECT_EQ(state, by_row.state());
+    }
 }
 
 TEST_F(Data, ACorpusTooShortIsRefused) {

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/rng.h"
 
+#include <algorithm>
 #include <bit>
 
 namespace tnl {
@@ -32,9 +33,6 @@ Loader::Loader(const ShardSet& shards, LoaderOptions options, LoaderState state)
     TNL_CHECK(T >= 1, "rows of {} tokens, wanted at least 1", T);
     TNL_CHECK(options.pieces >= 1 && T % options.pieces == 0,
               "rows of {} tokens in {} pieces, wanted pieces of equal size", T, options.pieces);
-    TNL_CHECK(options.pieces == 1 || !options.reset_at_documents,
-              "rows in {} pieces end with their documents, wanted one or the other",
-              options.pieces);
     TNL_CHECK(state.piece >= 0 && state.piece < options.pieces,
               "loader state of piece {}, the rows have {}", state.piece, options.pieces);
     // With any offset below T there is room for this many rows and the target after the last.
@@ -71,14 +69,15 @@ void Loader::next(int64_t rows, TokenRows& out) {
     out.cu_seqlens.assign(1, 0);
     out.counted = 0;
     out.piece = state_.piece;
+    out.slots.clear();
+    out.ends.clear();
     LoaderState after = state_; // of all pieces of these rows
     for (int64_t r = 0; r < rows; ++r) {
         if (after.cursor == rows_) {
             ++after.epoch;
             after.cursor = 0;
         }
-        const int64_t first = state_.piece * (options_.row_tokens / options_.pieces);
-        append(row_begin(after.epoch, after.cursor) + first, first, out);
+        append(row_begin(after.epoch, after.cursor), rows, r, out);
         ++after.cursor;
     }
     if (++state_.piece < options_.pieces) return;
@@ -86,26 +85,53 @@ void Loader::next(int64_t rows, TokenRows& out) {
     state_.piece = 0;
 }
 
-// `first`: the position of the token at `begin` in its row.
-void Loader::append(int64_t begin, int64_t first, TokenRows& out) const {
+// The piece of one row, `row` of `rows`, that begins at `row_begin`.
+void Loader::append(int64_t row_begin, int64_t rows, int64_t row, TokenRows& out) const {
     const int64_t T = options_.row_tokens / options_.pieces;
-    std::vector<int32_t> row(static_cast<size_t>(T + 1)), inner;
-    shards_.read(begin, T + 1, row.data());
-    // A document that starts right after the row makes its last target another document's.
-    if (options_.reset_at_documents) shards_.boundaries(begin, begin + T + 1, inner);
+    const int64_t first = state_.piece * T, begin = row_begin + first;
+    std::vector<int32_t> tokens(static_cast<size_t>(T + 1)), starts;
+    shards_.read(begin, T + 1, tokens.data());
+    // A document that starts right after the piece makes its last target another document's.
+    if (options_.reset_at_documents) shards_.boundaries(row_begin, begin + T + 1, starts);
+    // Where the sequence under way began, and what begins in (first, first + T], from `first` on.
+    const auto later = std::upper_bound(starts.begin(), starts.end(), static_cast<int32_t>(first));
+    int64_t start = later == starts.begin() ? 0 : *(later - 1);
+    std::vector<int32_t> cuts(later, starts.end());
+    for (int32_t& cut : cuts) cut -= static_cast<int32_t>(first);
+
     const auto base = static_cast<int32_t>(out.ids.size());
-    out.ids.insert(out.ids.end(), row.begin(), row.end() - 1);
-    out.targets.insert(out.targets.end(), row.begin() + 1, row.end());
-    for (const int32_t start : inner) out.targets[static_cast<size_t>(base + start - 1)] = -1;
-    if (inner.empty() || inner.back() < T) inner.push_back(static_cast<int32_t>(T));
-    for (int32_t start = 0; const int32_t end : inner) {
-        for (int32_t p = 0; p < end - start; ++p)
-            out.positions.push_back(static_cast<int32_t>(first) + p);
-        out.cu_seqlens.push_back(base + end);
-        start = end;
+    out.ids.insert(out.ids.end(), tokens.begin(), tokens.end() - 1);
+    out.targets.insert(out.targets.end(), tokens.begin() + 1, tokens.end());
+    shards_.mask_targets(begin + 1, T, out.targets.data() + base);
+    for (const int32_t cut : cuts) out.targets[static_cast<size_t>(base + cut - 1)] = -1;
+    const bool comes = state_.piece > 0 && start < first;
+    const bool goes_on = state_.piece + 1 < options_.pieces && (cuts.empty() || cuts.back() < T);
+    if (cuts.empty() || cuts.back() < T) cuts.push_back(static_cast<int32_t>(T));
+    for (int32_t from = 0; const int32_t cut : cuts) {
+        for (int64_t p = first + from; p < first + cut; ++p)
+            out.positions.push_back(static_cast<int32_t>(p - start));
+        out.cu_seqlens.push_back(base + cut);
+        from = cut;
+        start = first + cut;
     }
     for (size_t i = static_cast<size_t>(base); i < out.targets.size(); ++i)
         out.counted += out.targets[i] >= 0;
+    if (options_.pieces > 1 && options_.reset_at_documents)
+        add_slots(cuts.size(), comes, goes_on, rows, row, out);
+}
+
+// Of the row's sequences, of which the first may come from the piece before and the last go on.
+void Loader::add_slots(size_t sequences, bool comes, bool goes_on, int64_t rows, int64_t row,
+                       TokenRows& out) const {
+    // In the first piece there is no state yet that slot `row` could hold.
+    const bool stays = state_.piece == 0 || (comes && sequences == 1);
+    const size_t at = out.slots.size();
+    out.slots.resize(at + sequences, -1);
+    if (comes) out.slots[at] = static_cast<int32_t>(row);
+    if (goes_on) out.slots.back() = static_cast<int32_t>(stays ? row : rows + row);
+    out.ends.push_back(!goes_on ? TokenRows::End::stops
+                       : stays  ? TokenRows::End::stays
+                                : TokenRows::End::moves);
 }
 
 } // namespace tnl

@@ -3,7 +3,8 @@
 // The corpus is one sequence of tokens, documents one after the other. An epoch shifts it by a
 // random offset below T, cuts it into rows of T (plus the next token, as target), and visits the
 // rows in a random order; the remainder at both ends is left to other epochs' offsets. Rows longer
-// than a batch are given in pieces, all rows of a batch side by side. Nothing is kept but four
+// than a batch are given in pieces, all rows of a batch side by side: documents go on from one to
+// the next as they do within a row. Nothing is kept but four
 // numbers, so resuming, any number of ranks, and any batch size see the same order.
 #pragma once
 
@@ -32,11 +33,19 @@ struct LoaderOptions {
 // N = rows * T / pieces tokens in host memory, packed: sequence i is [cu_seqlens[i],
 // cu_seqlens[i+1]).
 struct TokenRows {
-    std::vector<int32_t> ids, targets; // targets: the next token; -1 across a sequence's end
+    std::vector<int32_t> ids, targets; // targets: the next token; -1 across a sequence's end and
+                                       // where the shards' mask says that it is only read
     std::vector<int32_t> positions;    // from 0 in each sequence; pieces go on
     std::vector<int32_t> cu_seqlens;
-    int64_t counted = 0; // targets >= 0
+    int64_t counted = 0; // targets >= 0: none, too, where a mask leaves none
     int64_t piece = 0;   // of the rows; above 0, the states after the piece before go on
+
+    // Rows in pieces whose sequences end with documents only: row r's state passes in slot r, and
+    // slot `rows` + r is for a document that begins here and goes on; its state must be zero.
+    // [sequences], -1: a document that neither comes from the piece before nor goes on.
+    std::vector<int32_t> slots;
+    enum class End { stops, stays, moves }; // after this piece: no state, in slot r, in rows + r
+    std::vector<End> ends;                  // [rows]
 };
 
 class Loader {
@@ -52,7 +61,9 @@ class Loader {
     int64_t row_begin(int64_t epoch, int64_t cursor) const;
 
   private:
-    void append(int64_t begin, int64_t first, TokenRows& out) const;
+    void append(int64_t row_begin, int64_t rows, int64_t row, TokenRows& out) const;
+    void add_slots(size_t sequences, bool comes, bool goes_on, int64_t rows, int64_t row,
+                   TokenRows& out) const;
     const ShardSet& shards_;
     LoaderOptions options_;
     LoaderState state_;

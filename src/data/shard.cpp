@@ -32,7 +32,22 @@ struct ShardWriter::Impl {
     AtomicFile file;
     XXH3_state_t* hash;
     ShardHeader header{};
+    void pad() {
+        const char zeros[8] = {};
+        write(zeros, (8 - file.written() % 8) % 8);
+    }
+    // Bits of `n` more tokens; those before the first document with a mask are to be learned.
+    void add_mask(uint64_t from, uint64_t n, const uint8_t* learned) {
+        if (mask.empty() && from > 0) add_mask(0, from, nullptr);
+        mask.resize((from + n + 7) / 8);
+        for (uint64_t i = 0; i < n; ++i)
+            if (learned == nullptr || learned[i])
+                mask[(from + i) / 8] =
+                    static_cast<uint8_t>(mask[(from + i) / 8] | 1u << (from + i) % 8);
+    }
     std::vector<uint64_t> offsets{0};
+    bool masked = false;
+    std::vector<uint8_t> mask;
 };
 
 ShardWriter::ShardWriter(std::filesystem::path path, int64_t vocab_size, uint64_t tokenizer_hash)
@@ -49,6 +64,27 @@ ShardWriter::ShardWriter(std::filesystem::path path, int64_t vocab_size, uint64_
 ShardWriter::~ShardWriter() = default;
 
 void ShardWriter::add(std::span<const int32_t> tokens, int64_t text_bytes) {
+    ShardHeader& h = impl_->header;
+    if (impl_->masked) impl_->add_mask(h.tokens, tokens.size(), nullptr);
+    append(tokens, text_bytes);
+    h.learned_tokens += tokens.size();
+    h.learned_bytes += static_cast<uint64_t>(text_bytes);
+}
+
+void ShardWriter::add(std::span<const int32_t> tokens, std::span<const uint8_t> learned,
+                      int64_t text_bytes, int64_t learned_bytes) {
+    TNL_CHECK(learned.size() == tokens.size(), "a mask of {} for {} tokens", learned.size(),
+              tokens.size());
+    ShardHeader& h = impl_->header;
+    impl_->masked = true;
+    impl_->add_mask(h.tokens, tokens.size(), learned.data());
+    append(tokens, text_bytes);
+    h.learned_tokens += static_cast<uint64_t>(
+        std::count_if(learned.begin(), learned.end(), [](uint8_t l) { return l != 0; }));
+    h.learned_bytes += static_cast<uint64_t>(learned_bytes);
+}
+
+void ShardWriter::append(std::span<const int32_t> tokens, int64_t text_bytes) {
     ShardHeader& h = impl_->header;
     std::vector<uint16_t> narrow;
     for (int32_t id : tokens)
@@ -71,8 +107,15 @@ int64_t ShardWriter::documents() const { return static_cast<int64_t>(impl_->head
 
 void ShardWriter::commit() {
     ShardHeader& h = impl_->header;
-    const char zeros[8] = {};
-    impl_->write(zeros, (8 - impl_->file.written() % 8) % 8);
+    impl_->pad();
+    if (impl_->masked) {
+        h.version = 2;
+        h.mask_at = impl_->file.written();
+        impl_->write(impl_->mask.data(), impl_->mask.size());
+        impl_->pad();
+    } else {
+        h.learned_tokens = h.learned_bytes = 0;
+    }
     h.offsets_at = impl_->file.written();
     impl_->write(impl_->offsets.data(), impl_->offsets.size() * sizeof(uint64_t));
     h.data_checksum = XXH3_64bits_digest(impl_->hash);
@@ -91,7 +134,8 @@ Shard::Shard(const std::filesystem::path& path, Check check) : file_(path) {
     const ShardHeader& h = header_;
     if (std::memcmp(h.magic, kMagic, sizeof kMagic) != 0)
         fail("{}: no token shard: it does not begin with TNLSHARD", name);
-    if (h.version != 1) fail("{}: shard version {} at offset 8, wanted 1", name, h.version);
+    if (h.version != 1 && h.version != 2)
+        fail("{}: shard version {} at offset 8, wanted 1 or 2", name, h.version);
     if (h.header_checksum != header_hash(h))
         fail("{}: the header's checksum at offset 120 does not match; the file is corrupt", name);
     if (h.vocab_size == 0 || h.vocab_size > INT32_MAX)
@@ -104,6 +148,16 @@ Shard::Shard(const std::filesystem::path& path, Check check) : file_(path) {
         fail("{}: {} bytes do not hold {} tokens of {} bytes and {} documents; the file is "
              "truncated or corrupt",
              name, size, h.tokens, h.token_bytes, h.documents);
+    const uint64_t mask_bytes = (h.tokens + 7) / 8,
+                   tokens_end = sizeof h + h.tokens * h.token_bytes;
+    if (h.version == 1 ? h.mask_at != 0 || h.learned_tokens != 0 || h.learned_bytes != 0
+                       : h.mask_at < tokens_end || h.mask_at > h.offsets_at ||
+                             h.offsets_at - h.mask_at < mask_bytes || h.learned_tokens > h.tokens ||
+                             h.learned_bytes > h.text_bytes)
+        fail("{}: version {} with a mask at {} of {} tokens to be learned, {} bytes of text; the "
+             "file is corrupt",
+             name, h.version, h.mask_at, h.learned_tokens, h.learned_bytes);
+    if (h.version == 2) mask_ = reinterpret_cast<const uint8_t*>(file_.data() + h.mask_at);
     if (check == Check::full &&
         XXH3_64bits(file_.data() + sizeof h, size - sizeof h) != h.data_checksum)
         fail("{}: the checksum of the data from offset {} does not match; the file is corrupt",
@@ -113,6 +167,13 @@ Shard::Shard(const std::filesystem::path& path, Check check) : file_(path) {
         !std::is_sorted(offsets_, offsets_ + h.documents + 1))
         fail("{}: the document offsets at {} do not increase from 0 to {}", name, h.offsets_at,
              h.tokens);
+}
+
+int64_t Shard::learned_tokens() const {
+    return static_cast<int64_t>(masked() ? header_.learned_tokens : header_.tokens);
+}
+int64_t Shard::learned_bytes() const {
+    return static_cast<int64_t>(masked() ? header_.learned_bytes : header_.text_bytes);
 }
 
 void Shard::read(int64_t begin, int64_t n, int32_t* out) const {
@@ -165,6 +226,16 @@ int64_t ShardSet::text_bytes() const {
     for (const Shard& shard : shards_) n += static_cast<int64_t>(shard.header().text_bytes);
     return n;
 }
+int64_t ShardSet::learned_tokens() const {
+    int64_t n = 0;
+    for (const Shard& shard : shards_) n += shard.learned_tokens();
+    return n;
+}
+int64_t ShardSet::learned_bytes() const {
+    int64_t n = 0;
+    for (const Shard& shard : shards_) n += shard.learned_bytes();
+    return n;
+}
 int64_t ShardSet::vocab_size() const {
     return static_cast<int64_t>(shards_.front().header().vocab_size);
 }
@@ -173,14 +244,27 @@ uint64_t ShardSet::tokenizer_hash() const { return shards_.front().header().toke
 void ShardSet::read(int64_t begin, int64_t n, int32_t* out) const {
     TNL_CHECK(begin >= 0 && n >= 0 && begin + n <= tokens(), "tokens [{}, {}) of {}", begin,
               begin + n, tokens());
-    auto i = static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end() - 1, begin) -
-                                 begins_.begin() - 1);
-    for (; n > 0; ++i) {
+    for (size_t i = shard_of(begin); n > 0; ++i) {
         const int64_t part = std::min(n, begins_[i + 1] - begin);
         shards_[i].read(begin - begins_[i], part, out);
         begin += part;
         out += part;
         n -= part;
+    }
+}
+
+size_t ShardSet::shard_of(int64_t token) const {
+    return static_cast<size_t>(std::upper_bound(begins_.begin(), begins_.end() - 1, token) -
+                               begins_.begin() - 1);
+}
+
+void ShardSet::mask_targets(int64_t begin, int64_t n, int32_t* targets) const {
+    TNL_CHECK(begin >= 0 && n >= 0 && begin + n <= tokens(), "tokens [{}, {}) of {}", begin,
+              begin + n, tokens());
+    size_t i = n > 0 ? shard_of(begin) : 0;
+    for (int64_t at = begin; at < begin + n; ++at) {
+        while (at >= begins_[i + 1]) ++i;
+        if (!shards_[i].learns(at - begins_[i])) targets[at - begin] = -1;
     }
 }
 

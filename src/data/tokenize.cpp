@@ -4,9 +4,11 @@
 #include "base/check.h"
 #include "base/threads.h"
 #include "data/shard.h"
+#include "text/encode.h"
 
 #include <xxhash.h>
 
+#include <algorithm>
 #include <chrono>
 #include <optional>
 
@@ -15,6 +17,22 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr int64_t kBatchBytes = 16 << 20; // of documents encoded at once
+
+struct Piece {
+    DocumentText document;
+    bool held_out = false;
+    EncodedText tokens = {}; // with bos and eos
+};
+
+void encode(Piece& piece, const Tokenizer& tokenizer, bool bos) {
+    EncodedText& tokens = piece.tokens;
+    tokens = encode_text(tokenizer, piece.document);
+    if (bos) tokens.ids.insert(tokens.ids.begin(), tokenizer.bos());
+    tokens.ids.push_back(tokenizer.eos());
+    if (!piece.document.instruct) return;
+    if (bos) tokens.learned.insert(tokens.learned.begin(), 0);
+    tokens.learned.push_back(1);
+}
 
 // Shards of one split, a new one begun when the last is full. The directory takes the place of an
 // earlier one at commit().
@@ -25,16 +43,23 @@ class Split {
     void begin() {
         if (!written_) written_.emplace(folder_);
     }
-    void add(const std::vector<int32_t>& tokens, int64_t text_bytes, TokenizeCounts& counts) {
+    void add(const Piece& piece, TokenizeCounts& counts) {
         if (!writer_) {
             begin();
             writer_.emplace(written_->path() / fmt::format("shard-{:05}.tnl", next_++),
                             tokenizer_.vocab_size(), tokenizer_.hash());
         }
-        writer_->add(tokens, text_bytes);
+        const auto& [ids, learned] = piece.tokens;
+        const auto bytes = std::ssize(piece.document.text);
+        if (learned.empty())
+            writer_->add(ids, bytes);
+        else
+            writer_->add(ids, learned, bytes, piece.document.learned_bytes());
         counts.documents += 1;
-        counts.tokens += static_cast<int64_t>(tokens.size());
-        counts.text_bytes += text_bytes;
+        counts.tokens += std::ssize(ids);
+        counts.text_bytes += bytes;
+        counts.learned += learned.empty() ? std::ssize(ids)
+                                          : std::count(learned.begin(), learned.end(), uint8_t{1});
         if (writer_->tokens() >= shard_tokens_) close();
     }
     void commit() {
@@ -91,24 +116,23 @@ size_t tail_begin(const std::string& text, double share) {
     return at;
 }
 
-struct Piece {
-    std::string text;
-    bool held_out = false;
-    std::vector<int32_t> tokens;
-};
-
-void split_document(std::string text, const TokenizeOptions& options, std::vector<Piece>& out) {
+void split_document(Document document, const TokenizeOptions& options, std::vector<Piece>& out) {
+    std::string& text = document.text;
     if (options.val_tail > 0) {
+        if (document.instruct)
+            fail("{}:{}: val_tail = {} would cut an instruction; wanted val_fraction, or a file of "
+                 "held-out records",
+                 document.file.string(), document.line, options.val_tail);
         const size_t cut = tail_begin(text, options.val_tail);
         std::string tail = text.substr(cut);
         text.resize(cut);
-        if (!text.empty()) out.push_back({std::move(text), false, {}});
-        if (!tail.empty()) out.push_back({std::move(tail), true, {}});
+        if (!text.empty()) out.push_back({{std::move(text), false, {}}, false});
+        if (!tail.empty()) out.push_back({{std::move(tail), false, {}}, true});
         return;
     }
     const double draw =
         static_cast<double>(XXH3_64bits(text.data(), text.size()) >> 11) * 0x1.0p-53;
-    out.push_back({std::move(text), draw < options.val_fraction, {}});
+    out.push_back({std::move(document), draw < options.val_fraction});
 }
 
 } // namespace
@@ -140,22 +164,17 @@ TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
             }
             bytes += static_cast<int64_t>(document.text.size());
             if (from == held_out)
-                pieces.push_back({std::move(document.text), true, {}});
+                pieces.push_back({std::move(document), true});
             else
-                split_document(std::move(document.text), options, pieces);
+                split_document(std::move(document), options, pieces);
         }
         pool.parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end) {
             for (int64_t i = begin; i < end; ++i) {
-                Piece& piece = pieces[static_cast<size_t>(i)];
-                piece.tokens = tokenizer.encode(piece.text);
-                if (options.bos) piece.tokens.insert(piece.tokens.begin(), tokenizer.bos());
-                piece.tokens.push_back(tokenizer.eos());
+                encode(pieces[static_cast<size_t>(i)], tokenizer, options.bos);
             }
         });
         for (const Piece& piece : pieces)
-            (piece.held_out ? val : train)
-                .add(piece.tokens, static_cast<int64_t>(piece.text.size()),
-                     piece.held_out ? result.val : result.train);
+            (piece.held_out ? val : train).add(piece, piece.held_out ? result.val : result.train);
         result.read = reader.counts();
         if (held_out != nullptr) result.read += held_out->counts();
         result.seconds =

@@ -20,6 +20,7 @@ struct TokenizeOptions {
 
 struct TokenizeCounts {
     int64_t documents = 0, tokens = 0, text_bytes = 0;
+    int64_t learned = 0; // of the tokens: all but those of prompts
 };
 struct TokenizeResult {
     TokenizeCounts train, val;
@@ -28,8 +29,10 @@ struct TokenizeResult {
 };
 
 // held_out, if given: documents that go to val/ whole. progress(result so far) is called now and
-// then. train/ and val/ appear, or take the place of earlier ones, when all is written. Throws when
-// there is no text at all.
+// then. Of instructions only the tokens of what is to be learned are (a token that begins before
+// that, as the space before a word does, counts to it), and the eos. train/ and val/ appear, or
+// take the place of earlier ones, when all is written. Throws when there is no text at all, and
+// naming file and line of an instruction where val_tail would cut it.
 TokenizeResult tokenize(DocumentReader& reader, DocumentReader* held_out,
                         const Tokenizer& tokenizer, const TokenizeOptions& options,
                         const std::function<void(const TokenizeResult&)>& progress);

@@ -80,6 +80,28 @@ TEST_F(Tokenize, AnotherRunTakesThePlaceOfTheFirst) {
     EXPECT_THAT(names(folder / "out/val"), IsEmpty());
 }
 
+TEST_F(Tokenize, InstructionsLearnTheirAnswersAndTheEnd) {
+    write_file_atomic(folder / "mixed.jsonl",
+                      "{\"prompt\": \"the quick\", \"completion\": \" brown fox\"}\n"
+                      "{\"text\": \"the quick brown fox\"}\n");
+    const TokenizeResult result = run((folder / "mixed.jsonl").string());
+    EXPECT_EQ(result.read.instructions, 1);
+    const ShardSet set(folder / "out/train");
+    const std::vector<int32_t> prompt = tokenizer->encode("the quick"),
+                               whole = tokenizer->encode("the quick brown fox");
+    const auto answer = std::ssize(whole) - std::ssize(prompt);
+    EXPECT_EQ(set.tokens(), 2 * std::ssize(whole) + 2);
+    EXPECT_EQ(result.train.learned, answer + 1 + std::ssize(whole) + 1);
+    EXPECT_EQ(set.learned_tokens(), result.train.learned);
+    EXPECT_EQ(set.learned_bytes(), 10 + 19);
+    std::vector<int32_t> targets(static_cast<size_t>(set.tokens())), ids = targets;
+    set.read(0, set.tokens(), ids.data());
+    targets = ids;
+    set.mask_targets(0, set.tokens(), targets.data());
+    for (size_t i = 0; i < targets.size(); ++i)
+        EXPECT_EQ(targets[i], i < prompt.size() ? -1 : ids[i]) << i;
+}
+
 TEST_F(Tokenize, AFailureLeavesWhatWasThere) {
     EXPECT_THROW(run(corpus("bad.jsonl", 300, true)), Error);
     EXPECT_FALSE(fs::exists(folder / "out"));

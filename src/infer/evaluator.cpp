@@ -58,13 +58,19 @@ void Evaluator::check_tokens(std::span<const std::vector<int32_t>> documents) co
     }
 }
 
-std::vector<DocumentLoss> Evaluator::losses(std::span<const std::vector<int32_t>> documents) {
+std::vector<DocumentLoss> Evaluator::losses(std::span<const std::vector<int32_t>> documents,
+                                            std::span<const std::vector<uint8_t>> counted) {
     check_tokens(documents);
+    TNL_CHECK(counted.empty() || counted.size() == documents.size(),
+              "flags of {} documents for {} documents", counted.size(), documents.size());
+    for (size_t d = 0; d < counted.size(); ++d)
+        TNL_CHECK(counted[d].empty() || counted[d].size() == documents[d].size(),
+                  "document {}: {} flags for {} tokens", d, counted[d].size(), documents[d].size());
     std::vector<DocumentLoss> out(documents.size());
     std::vector<Piece> pieces;
     int64_t used = 0;
     auto flush = [&] {
-        if (!pieces.empty()) run_pieces(pieces, documents, out);
+        if (!pieces.empty()) run_pieces(pieces, documents, counted, out);
         pieces.clear();
         used = 0;
     };
@@ -96,13 +102,18 @@ States Evaluator::prepare_states(std::span<const Piece> pieces) {
 
 void Evaluator::run_pieces(std::span<const Piece> pieces,
                            std::span<const std::vector<int32_t>> documents,
+                           std::span<const std::vector<uint8_t>> counted,
                            std::vector<DocumentLoss>& out) {
+    const auto counts = [&](size_t document, int64_t token) {
+        return counted.empty() || counted[document].empty() ||
+               counted[document][static_cast<size_t>(token)] != 0;
+    };
     std::vector<int32_t> ids, positions, targets, offsets{0};
     for (const Piece& p : pieces) {
         const std::vector<int32_t>& tokens = documents[p.document];
         for (int64_t i = p.begin; i < p.end; ++i) {
             ids.push_back(tokens[static_cast<size_t>(i)]);
-            targets.push_back(tokens[static_cast<size_t>(i + 1)]);
+            targets.push_back(counts(p.document, i + 1) ? tokens[static_cast<size_t>(i + 1)] : -1);
             positions.push_back(static_cast<int32_t>(i));
         }
         offsets.push_back(static_cast<int32_t>(ids.size()));
@@ -140,8 +151,10 @@ void Evaluator::run_pieces(std::span<const Piece> pieces,
     size_t row = 0;
     for (const Piece& p : pieces) {
         DocumentLoss& d = out[p.document];
-        for (int64_t i = p.begin; i < p.end; ++i) d.nats += wide[row++];
-        d.tokens += p.end - p.begin;
+        for (int64_t i = p.begin; i < p.end; ++i, ++row) {
+            d.nats += wide[row];
+            d.tokens += targets[row] >= 0;
+        }
     }
 }
 

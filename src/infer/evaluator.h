@@ -12,7 +12,7 @@ namespace tnl {
 
 struct DocumentLoss {
     double nats = 0;    // sum of -ln p(token | all before it)
-    int64_t tokens = 0; // tokens predicted: all but the first
+    int64_t tokens = 0; // tokens predicted: all but the first, of those that count
     friend bool operator==(const DocumentLoss&, const DocumentLoss&) = default;
 };
 
@@ -28,7 +28,9 @@ class Evaluator {
     Evaluator(const Model& model, Device& device, Tensor weights, Options options);
 
     // documents[i]: the token that stands for "beginning" first, as it is not predicted itself.
-    std::vector<DocumentLoss> losses(std::span<const std::vector<int32_t>> documents);
+    // counted, if given: for each document a flag of 0 or 1 for each token, or empty: all count.
+    std::vector<DocumentLoss> losses(std::span<const std::vector<int32_t>> documents,
+                                     std::span<const std::vector<uint8_t>> counted = {});
 
     size_t memory_bytes() const; // beside the weights
 
@@ -40,7 +42,7 @@ class Evaluator {
     };
     void check_tokens(std::span<const std::vector<int32_t>> documents) const;
     void run_pieces(std::span<const Piece> pieces, std::span<const std::vector<int32_t>> documents,
-                    std::vector<DocumentLoss>& out);
+                    std::span<const std::vector<uint8_t>> counted, std::vector<DocumentLoss>& out);
     // States of the pieces' sequences: the first carries on if it began earlier, the rest are zero.
     States prepare_states(std::span<const Piece> pieces);
 

@@ -98,6 +98,31 @@ TEST(Evaluator, CallsOfAnySizeGiveTheWholeDocumentsLoss) {
     }
 }
 
+TEST(Evaluator, CountsOnlyTheTokensAskedFor) {
+    ModelBed bed(small_config(), DType::f64, cpu_kernels(), 2);
+    const auto docs = documents();
+    std::vector<std::vector<uint8_t>> some, others;
+    for (const auto& doc : docs) {
+        some.emplace_back();
+        others.emplace_back();
+        for (size_t i = 0; i < doc.size() && docs.size() > some.size(); ++i) {
+            some.back().push_back(i % 3 == 0);
+            others.back().push_back(i % 3 != 0);
+        }
+    }
+    Evaluator evaluator(bed.model, *bed.device, bed.weights, {DType::f64, 50, 3, 40});
+    const auto all = evaluator.losses(docs), a = evaluator.losses(docs, some),
+               b = evaluator.losses(docs, others);
+    for (size_t i = 0; i + 1 < docs.size(); ++i) {
+        EXPECT_EQ(a[i].tokens, docs[i].empty() ? 0 : (std::ssize(docs[i]) - 1) / 3) << i;
+        EXPECT_EQ(a[i].tokens + b[i].tokens, all[i].tokens) << i;
+        EXPECT_NEAR(a[i].nats + b[i].nats, all[i].nats, 1e-9) << i;
+    }
+    EXPECT_EQ(a.back(), all.back()) << "no flags: all count";
+    some[0].pop_back();
+    EXPECT_THROW(evaluator.losses(docs, some), Error);
+}
+
 TEST(Evaluator, RefusesForeignTokens) {
     ModelBed bed(small_config(), DType::f32, cpu_kernels());
     Evaluator evaluator(bed.model, *bed.device, bed.weights, {});

@@ -1,6 +1,7 @@
 #include "infer/loaded_model.h"
 
 #include "base/json.h"
+#include "model/adapter.h"
 
 #include <limits>
 
@@ -29,14 +30,24 @@ std::optional<T> number(const Json& object, const std::string& file, const char*
 } // namespace
 
 LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::string& device_spec,
-                         int threads, const std::string& dtype_name)
+                         int threads, const std::string& dtype_name,
+                         const std::filesystem::path& adapter)
     : device(make_device(device_spec, threads)), dtype(DType::f32),
-      model(load_model_config(directory)), tokenizer(directory / "tokenizer.model") {
+      model(load_model_config(directory),
+            adapter.empty() ? LoraOptions() : Adapter(adapter).lora()),
+      tokenizer(directory / "tokenizer.model") {
     dtype = run_dtype(dtype_name, model.config());
     TNL_CHECK(tokenizer.vocab_size() <= model.config().vocab_size,
               "{}: tokenizer.model has {} tokens, but config.json has vocab_size {}",
               directory.string(), tokenizer.vocab_size(), model.config().vocab_size);
     weights = load_weights_to_device(directory, model, *device, dtype);
+    if (adapter.empty()) return;
+    const Adapter file(adapter);
+    file.load(model, weights, *device);
+    const std::string& trained_on = file.base().checksum;
+    if (!trained_on.empty() && trained_on != weights_checksum(directory))
+        fmt::print(stderr, "{}: was trained on other weights than those of {} (on {})\n",
+                   adapter.string(), directory.string(), file.base().path);
 }
 
 std::vector<int32_t> LoadedModel::encode(std::string_view text) const {

@@ -46,6 +46,11 @@ Block::Block(ParamTable& table, const std::string& name, const ModelConfig& conf
             config),
       width_(config.decoder_embed_dim) {}
 
+void Block::add_adapters(ParamTable& table, const LoraOptions& options) {
+    std::visit([&](auto& mixer) { mixer.add_adapters(table, options); }, mixer_);
+    sglu_.add_adapters(table, options);
+}
+
 Block::Saved Block::save(Arena& arena, const Run& run, int64_t rows) const {
     Saved s;
     for (Norm::Kept* kept : {&s.token, &s.channel}) {
@@ -116,7 +121,7 @@ void Block::recompute(Run& run, const Tensor& weights, Tensor input, const Batch
                   saved.sglu);
 }
 
-void Block::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor d,
+void Block::backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor d,
                      const Batch& batch, const LayerPassing& states, const Saved& s) const {
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.normed");

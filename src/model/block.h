@@ -19,6 +19,7 @@ class Block {
         Sglu::Saved sglu;
     };
     Block(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
+    void add_adapters(ParamTable& table, const LoraOptions& options);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
 
     // x [N,C]: the residual stream. saved (optional) keeps what backward needs.
@@ -28,7 +29,7 @@ class Block {
     void recompute(Run& run, const Tensor& weights, Tensor input, const Batch& batch,
                    const LayerPassing& states, Saved& saved) const;
     // d [N,C]: gradient of the block's output in, of its input out.
-    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor d,
+    void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor d,
                   const Batch& batch, const LayerPassing& states, const Saved& saved) const;
 
   private:

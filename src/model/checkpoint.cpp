@@ -56,7 +56,7 @@ std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTabl
     Problems problems;
     std::vector<TensorFiles::Place> places;
     std::unordered_set<std::string> known;
-    for (const Param& p : table.all()) {
+    for (const Param& p : table.base()) {
         known.insert(p.name);
         const TensorFiles::Place place = files.find(p.name);
         places.push_back(place);
@@ -147,7 +147,7 @@ void load_weights(const fs::path& directory, const ParamTable& table, Tensor fla
                     static_cast<size_t>((end - filled) * size_of(flat.dtype)));
     };
     for (size_t i = 0; i < places.size(); ++i) {
-        const Param& p = table.all()[i];
+        const Param& p = table.base()[i];
         zero_to(p.offset);
         read_elements(places[i], 0, p.size, flat.dtype, base + p.offset * size_of(flat.dtype),
                       threads);
@@ -172,7 +172,7 @@ OwnedTensor load_weights_to_device(const fs::path& directory, const Model& model
     const auto stage =
         std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(kStage * width));
     for (size_t i = 0; i < places.size(); ++i) {
-        const Param& p = table.all()[i];
+        const Param& p = table.base()[i];
         for (int64_t begin = 0; begin < p.size; begin += kStage) {
             const int64_t end = std::min(p.size, begin + kStage);
             read_elements(places[i], begin, end, dtype, stage.get(), threads);
@@ -236,7 +236,7 @@ void write_model(const fs::path& directory, const Model& model, Tensor flat, Dev
     write_file_atomic(directory / "config.json", model_config_json(config));
     write_file_atomic(directory / "generation_config.json", generation_config_json(config));
     std::vector<TensorInfo> tensors;
-    for (const Param& p : table.all())
+    for (const Param& p : table.base())
         tensors.push_back({p.name, std::string(safetensors_name(options.dtype)), p.shape, 0, 0});
     write_tensor_files(directory, tensors, options.max_shard_bytes,
                        [&](SafetensorsWriter& writer, const TensorInfo& t) {

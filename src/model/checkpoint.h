@@ -12,11 +12,11 @@ namespace tnl {
 
 ModelConfig load_model_config(const std::filesystem::path& directory); // its config.json
 
-// Reads every parameter of `table` into flat [flat_size] (host memory; f64, f32 or bf16), padding
-// zeroed. Files may hold F64, F32, BF16 or F16; they are mapped and converted in place by
-// `threads`, without another copy. Throws naming every tensor that is missing, unknown, or of a
-// wrong shape or dtype, and the first weight that is NaN or infinite. lm_head.weight beside tied
-// embeddings is accepted if it equals them.
+// Reads every parameter of `table` but adapters into flat [flat_size] (host memory; f64, f32 or
+// bf16), padding and adapters zeroed. Files may hold F64, F32, BF16 or F16; they are mapped and
+// converted in place by `threads`, without another copy. Throws naming every tensor that is
+// missing, unknown, or of a wrong shape or dtype, and the first weight that is NaN or infinite.
+// lm_head.weight beside tied embeddings is accepted if it equals them.
 void load_weights(const std::filesystem::path& directory, const ParamTable& table, Tensor flat,
                   ThreadPool& threads);
 
@@ -41,9 +41,9 @@ struct SaveOptions {
 // The released generation_config.json, without its sampling choices.
 std::string generation_config_json(const ModelConfig& config);
 
-// Writes the files of a model into an existing directory. flat [flat_size]: memory of `device`,
-// f64, f32 or bf16. For a directory that holds more than a model (a training checkpoint), inside an
-// AtomicDirectory of the caller's.
+// Writes the files of a model, without adapters, into an existing directory. flat [flat_size]:
+// memory of `device`, f64, f32 or bf16. For a directory that holds more than a model (a training
+// checkpoint), inside an AtomicDirectory of the caller's.
 void write_model(const std::filesystem::path& directory, const Model& model, Tensor flat,
                  Device& device, const SaveOptions& options);
 

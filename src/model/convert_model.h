@@ -1,7 +1,7 @@
 // The weights of one directory into another, tensor by tensor: of memory it takes one piece.
 #pragma once
 
-#include "model/model.h"
+#include "model/adapter.h"
 
 #include <filesystem>
 #include <optional>
@@ -11,6 +11,7 @@ namespace tnl {
 struct ConvertOptions {
     std::optional<DType> dtype; // of every stored weight: bf16, f32, f16 or f64; none: as it is
     uint64_t max_shard_bytes = uint64_t{5} << 30;
+    const Adapter* adapter = nullptr; // added to the weights, in f32
 };
 
 struct ConvertedWeights {

@@ -1,11 +1,25 @@
 #include "model/linear.h"
 
+#include <algorithm>
+
 namespace tnl {
 
 Tensor Weight::in(const Tensor& flat) const {
     if (offset < 0) return {};
     void* data = flat.data ? static_cast<char*>(flat.data) + offset * size_of(flat.dtype) : nullptr;
     return rows == 0 ? Tensor(data, flat.dtype, {cols}) : Tensor(data, flat.dtype, {rows, cols});
+}
+
+Tensor Weight::in(const Gradients& grads) const {
+    if (offset < grads.begin) return {};
+    return Weight{offset - grads.begin, rows, cols}.in(grads.flat);
+}
+
+bool LoraOptions::applies_to(const std::string& layer) const {
+    return targets.empty() ||
+           std::any_of(targets.begin(), targets.end(), [&](const std::string& target) {
+               return layer == target || layer.ends_with("." + target);
+           });
 }
 
 Weight add_weight(ParamTable& table, const std::string& name, std::vector<int64_t> shape, Init init,
@@ -48,7 +62,7 @@ Linear::Linear(ParamTable& table, const std::vector<std::string>& names, int64_t
 
 Linear::Linear(ParamTable& table, const std::vector<Part>& parts, int64_t in, bool bias,
                Width width)
-    : width_(width) {
+    : width_(width), parts_(parts) {
     int64_t out = 0;
     for (const Part& part : parts) {
         const bool first = out == 0;
@@ -66,14 +80,52 @@ Linear::Linear(ParamTable& table, const std::vector<Part>& parts, int64_t in, bo
     }
 }
 
-Linear::Gradient Linear::gradient(Run& run, Tensor dy) const {
-    if (!narrow(run)) return {dy, {}, {}};
-    const Narrowed both = narrowed(run, dy, Fp8Format::e5m2, true, true);
-    return {dy, both.rows, both.columns};
+void Linear::add_adapters(ParamTable& table, const LoraOptions& options) {
+    frozen_ = true;
+    rank_ = options.rank;
+    scale_ = options.scale();
+    std::vector<const Part*> named;
+    int64_t begin = 0;
+    for (const Part& part : parts_) {
+        if (options.applies_to(part.name)) {
+            const Weight a = add_weight(table, part.name + ".lora_A.weight", {rank_, in()},
+                                        Init::narrow, !named.empty());
+            a_ = {named.empty() ? a.offset : a_.offset, a_.rows + rank_, in()};
+            low_.push_back({{}, begin});
+            named.push_back(&part);
+        }
+        begin += part.out;
+    }
+    for (size_t i = 0; i < named.size(); ++i)
+        low_[i].b = add_weight(table, named[i]->name + ".lora_B.weight", {named[i]->out, rank_},
+                               Init::zeros);
+}
+
+Tensor Linear::low_rows(Run& run, const Tensor& weights, const Tensor& x) const {
+    const Tensor h = run.scratch.tensor(run.dtype, {x.shape[0], a_.rows}, "lora.h");
+    run.kernels.gemm(run.stream, h, x, a_.in(weights), false, true, scale_, 0);
+    return h;
+}
+
+Linear::Gradient Linear::gradient(Run& run, const Tensor& weights, Tensor dy) const {
+    Gradient out{dy, {}, {}, {}};
+    if (narrow(run)) {
+        const Narrowed both = narrowed(run, dy, Fp8Format::e5m2, true, !frozen_);
+        out.rows = both.rows;
+        out.columns = both.columns;
+    }
+    if (low_.empty()) return out;
+    out.low = run.scratch.tensor(run.dtype, {dy.shape[0], a_.rows}, "lora.dh");
+    for (size_t i = 0; i < low_.size(); ++i) {
+        const auto& [b, begin] = low_[i];
+        run.kernels.gemm(run.stream, low_part(out.low, i), dy.slice(1, begin, begin + b.rows),
+                         b.in(weights), false, false, scale_, 0);
+    }
+    return out;
 }
 
 Fp8Matrix Linear::keep(Arena& arena, const Run& run, int64_t rows) const {
-    if (!narrow(run)) return {};
+    if (!narrow(run) || frozen_) return {};
     return {arena.tensor(DType::u8, {in(), rows}, "fp8.kept"),
             arena.tensor(DType::f32, {1}, "fp8.kept_scale"), Fp8Format::e4m3};
 }
@@ -96,6 +148,15 @@ void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool a
     } else {
         run.kernels.gemm(run.stream, y, x, w, false, true, 1, beta);
     }
+    if (!low_.empty()) {
+        const auto scope = run.scratch.scope();
+        const Tensor h = low_rows(run, weights, x);
+        for (size_t i = 0; i < low_.size(); ++i) {
+            const auto& [b, begin] = low_[i];
+            run.kernels.gemm(run.stream, y.slice(1, begin, begin + b.rows), low_part(h, i),
+                             b.in(weights), false, true, 1, 1);
+        }
+    }
     if (bias_) run.kernels.bias_forward(run.stream, y, bias_.in(weights));
 }
 
@@ -108,14 +169,29 @@ void Linear::backward_input(Run& run, const Tensor& weights, Tensor dx, const Gr
                             bool accumulate) const {
     const float beta = accumulate ? 1 : 0;
     const Tensor w = weight_.in(weights);
-    if (!narrow(run)) return run.kernels.gemm(run.stream, dx, dy.dy, w, false, false, 1, beta);
-    const auto scope = run.scratch.scope();
-    run.kernels.fp8_gemm(run.stream, dx, dy.rows,
-                         narrowed(run, w, Fp8Format::e4m3, false, true).columns, beta, false);
+    if (narrow(run)) {
+        const auto scope = run.scratch.scope();
+        run.kernels.fp8_gemm(run.stream, dx, dy.rows,
+                             narrowed(run, w, Fp8Format::e4m3, false, true).columns, beta, false);
+    } else {
+        run.kernels.gemm(run.stream, dx, dy.dy, w, false, false, 1, beta);
+    }
+    if (!low_.empty()) run.kernels.gemm(run.stream, dx, dy.low, a_.in(weights), false, false, 1, 1);
 }
 
-void Linear::backward_weights(Run& run, const Tensor& grads, const Gradient& dy, Tensor x,
-                              const Fp8Matrix& kept) const {
+void Linear::backward_weights(Run& run, const Tensor& weights, const Gradients& grads,
+                              const Gradient& dy, Tensor x, const Fp8Matrix& kept) const {
+    if (!low_.empty()) {
+        const auto scope = run.scratch.scope();
+        const Tensor h = low_rows(run, weights, x);
+        run.kernels.gemm(run.stream, a_.in(grads), dy.low, x, true, false, 1, 1);
+        for (size_t i = 0; i < low_.size(); ++i) {
+            const auto& [b, begin] = low_[i];
+            run.kernels.gemm(run.stream, b.in(grads), dy.dy.slice(1, begin, begin + b.rows),
+                             low_part(h, i), true, false, 1, 1);
+        }
+    }
+    if (frozen_) return;
     const Tensor dw = weight_.in(grads);
     if (narrow(run)) {
         const auto scope = run.scratch.scope();
@@ -136,6 +212,7 @@ Norm::Norm(ParamTable& table, const std::string& name, int64_t width, const Mode
 }
 
 NormWeights Norm::in(const Tensor& flat) const { return {weight_.in(flat), bias_.in(flat)}; }
+NormWeights Norm::in(const Gradients& grads) const { return {weight_.in(grads), bias_.in(grads)}; }
 
 FewRows Norm::few_rows(Tensor x) const {
     TNL_CHECK(kind_ == NormKind::srms, "a norm with weights in front of a product of a few rows");
@@ -150,13 +227,13 @@ void Norm::forward(Run& run, const Tensor& weights, Tensor y, Tensor stats, Tens
     run.kernels.norm_forward(run.stream, y, stats, x, kind_, in(weights), eps_);
 }
 
-void Norm::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+void Norm::backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                     const Kept& kept, bool accumulate) const {
     run.kernels.norm_backward(run.stream, dx, in(grads), dy, kept.rows, kept.stats, kind_,
                               in(weights), keeps_output(), accumulate);
 }
 
-void Norm::backward_of_input(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+void Norm::backward_of_input(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx,
                              Tensor dy, Tensor x, Tensor stats) const {
     run.kernels.norm_backward(run.stream, dx, in(grads), dy, x, stats, kind_, in(weights), false,
                               false);
@@ -170,7 +247,7 @@ void Norm::gated_forward(Run& run, const Tensor& weights, Tensor y, Tensor stats
     run.kernels.gate_forward(run.stream, y, y, g, act);
 }
 
-void Norm::gated_backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+void Norm::gated_backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx,
                           Tensor dg, Tensor dy, Tensor x, Tensor g, Tensor stats,
                           Activation act) const {
     if (kind_ == NormKind::srms)

@@ -27,9 +27,9 @@ Results results_of(CpuBed& bed, DType dtype, Products products, Linear::Width wi
         Run run{bed.stream(), cpu_kernels(), arena, dtype, {}, products};
         linear.forward(run, w, r.y, x);
         const auto scope = arena.scope();
-        const Linear::Gradient gradient = linear.gradient(run, dy);
+        const Linear::Gradient gradient = linear.gradient(run, w, dy);
         linear.backward_input(run, w, r.dx, gradient);
-        linear.backward_weights(run, r.dw, gradient, x);
+        linear.backward_weights(run, w, Gradients{r.dw}, gradient, x);
     };
     Arena scratch("scratch", *bed.device, 1 << 20);
     call(scratch);

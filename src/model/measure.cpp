@@ -64,8 +64,9 @@ ArenaSizes measure_training(const Model& model, const Kernels& kernels, DType dt
             products};
     DryBatch dry_batch(rows, sequences, value_mask);
     const int64_t n = model.params().flat_size();
-    model.loss_and_gradients(run, dry(dtype, {n}), dry(acc, {n}), dry(acc, {rows}), dry_batch.batch,
-                             recompute, head_chunk, 1, sizes.activations);
+    const int64_t trained = model.params().trained_size();
+    model.loss_and_gradients(run, dry(dtype, {n}), dry(acc, {trained}), dry(acc, {rows}),
+                             dry_batch.batch, recompute, head_chunk, 1, sizes.activations);
     return sizes;
 }
 

@@ -47,6 +47,15 @@ Mixer::Mixer(ParamTable& table, const std::string& name, const ModelConfig& conf
     out_ = Linear(table, {name + ".out_proj"}, hidden_, C, config.bias);
 }
 
+void Mixer::add_adapters(ParamTable& table, const LoraOptions& options) {
+    proj_.add_adapters(table, options);
+    if (low_rank_) {
+        gate_in_.add_adapters(table, options);
+        gate_out_.add_adapters(table, options);
+    }
+    out_.add_adapters(table, options);
+}
+
 Mixer::Saved Mixer::save(Arena& arena, const Run& run, int64_t rows) const {
     const DType dtype = run.dtype;
     Saved s;
@@ -124,6 +133,7 @@ void Mixer::attend(Run& run, Tensor o, const Qkv& qkv, const Batch& batch,
     call.state_in = states.in;
     call.state_out = states.out;
     call.cu_seqlens = batch.cu_seqlens;
+    call.slots = batch.slots;
     call.state_settled = true; // the projection comes before
     call.workspace = take_workspace(run, workspace_bytes(run, call.q, call.v, batch, false));
     run.kernels.lightning_forward(run.stream, call);
@@ -193,7 +203,7 @@ void Mixer::step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, co
     out_.few_rows(run, weights, out);
 }
 
-void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+void Mixer::backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                      Tensor x, const Batch& batch, const LayerPassing& states,
                      const Saved& s) const {
     const auto scope = run.scratch.scope();
@@ -208,7 +218,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         const auto inner = run.scratch.scope();
         const Tensor dgated = run.scratch.tensor(run.dtype, {N, hidden_}, "mixer.dgated");
         const Tensor gated = dgated;
-        const Linear::Gradient dsum = out_.gradient(run, dy);
+        const Linear::Gradient dsum = out_.gradient(run, weights, dy);
         out_.backward_input(run, weights, dgated, dsum);
         if (has_gate_) {
             const Tensor du = low_rank_ ? dgate : part(dproj, 3);
@@ -218,7 +228,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
             norm_.backward_of_input(run, weights, grads, dout, dgated, s.o, s.o_stats);
             norm_.forward(run, weights, gated, {}, s.o);
         }
-        out_.backward_weights(run, grads, dsum, gated, s.gated8);
+        out_.backward_weights(run, weights, grads, dsum, gated, s.gated8);
     }
     {
         const auto inner = run.scratch.scope();
@@ -233,6 +243,7 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         call.dstate_out = states.dout;
         call.dstate_in = states.din;
         call.cu_seqlens = batch.cu_seqlens;
+        call.slots = batch.slots;
         // Straight into the projection's gradient, unless LRPE comes between.
         Tensor dq = heads(part(dproj, 0)), dk = heads(part(dproj, 1));
         if (theta_) {
@@ -246,22 +257,22 @@ void Mixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
         run.kernels.lightning_backward(run.stream, call);
         qkv_backward(run, weights, grads, dproj, dq, dk, qkv, s, batch);
     }
-    const Linear::Gradient dqkvu = proj_.gradient(run, dproj);
-    proj_.backward_weights(run, grads, dqkvu, x, s.x8);
+    const Linear::Gradient dqkvu = proj_.gradient(run, weights, dproj);
+    proj_.backward_weights(run, weights, grads, dqkvu, x, s.x8);
     proj_.backward_input(run, weights, dx, dqkvu);
     if (low_rank_) {
         const Tensor rank = run.scratch.like(s.rank, "mixer.dgate_rank");
-        const Linear::Gradient du = gate_out_.gradient(run, dgate);
-        gate_out_.backward_weights(run, grads, du, s.rank);
+        const Linear::Gradient du = gate_out_.gradient(run, weights, dgate);
+        gate_out_.backward_weights(run, weights, grads, du, s.rank);
         gate_out_.backward_input(run, weights, rank, du);
-        const Linear::Gradient drank = gate_in_.gradient(run, rank);
-        gate_in_.backward_weights(run, grads, drank, x);
+        const Linear::Gradient drank = gate_in_.gradient(run, weights, rank);
+        gate_in_.backward_weights(run, weights, grads, drank, x);
         gate_in_.backward_input(run, weights, dx, drank, true);
     }
 }
 
-void Mixer::qkv_backward(Run& run, const Tensor& weights, const Tensor& grads, const Tensor& dproj,
-                         Tensor dq, Tensor dk, const Qkv& qkv, const Saved& s,
+void Mixer::qkv_backward(Run& run, const Tensor& weights, const Gradients& grads,
+                         const Tensor& dproj, Tensor dq, Tensor dk, const Qkv& qkv, const Saved& s,
                          const Batch& batch) const {
     if (batch.value_mask.rank) run.kernels.mask_rows(run.stream, part(dproj, 2), batch.value_mask);
     if (theta_) {

@@ -21,6 +21,7 @@ class Mixer {
         Fp8Matrix gated8;
     };
     Mixer(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
+    void add_adapters(ParamTable& table, const LoraOptions& options);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
 
     // y [N,C] is added to, x [N,C]; states [sequences,H,Dk,D] acc
@@ -31,7 +32,7 @@ class Mixer {
     bool steps(const Run& run, int64_t rows) const;
     void step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, const Batch& batch,
               const LayerPassing& states) const;
-    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+    void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                   Tensor x, const Batch& batch, const LayerPassing& states,
                   const Saved& saved) const;
 
@@ -49,7 +50,7 @@ class Mixer {
     Tensor gate(const Saved& saved) const; // u, [N,h]
     // From the gradients of what the attention reads (dq, dk; dv already lies in dproj) to the
     // projection's, dproj [N,3h..].
-    void qkv_backward(Run& run, const Tensor& weights, const Tensor& grads, const Tensor& dproj,
+    void qkv_backward(Run& run, const Tensor& weights, const Gradients& grads, const Tensor& dproj,
                       Tensor dq, Tensor dk, const Qkv& qkv, const Saved& saved,
                       const Batch& batch) const;
     Tensor part(const Tensor& proj, int64_t index) const; // q, k, v or u of proj, [N,h]

@@ -1,6 +1,9 @@
 #include "model/model.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
+#include <set>
 
 namespace tnl {
 namespace {
@@ -32,9 +35,33 @@ void check_batch(const Batch& batch, const Run& run, const ModelConfig& config) 
               name_of(run.acc()));
 }
 
+// Every target must name something.
+void check_targets(const ParamTable& table, const LoraOptions& lora) {
+    std::set<std::string> known;
+    for (const Param& p : table.base())
+        if (p.shape.size() == 2 && p.name.starts_with("model.layers.")) {
+            // "model.layers.0.token_mixer.out_proj.weight": what follows the unit's name
+            std::string name = p.name.substr(0, p.name.rfind('.'));
+            for (int dots = 0; dots < 4; ++dots) name.erase(0, name.find('.') + 1);
+            known.insert(name);
+        }
+    for (const std::string& target : lora.targets) {
+        const LoraOptions one{lora.rank, lora.alpha, {target}};
+        const bool found =
+            std::any_of(table.adapters().begin(), table.adapters().end(), [&](const Param& p) {
+                return one.applies_to(p.name.substr(0, p.name.rfind(".lora_")));
+            });
+        if (!found)
+            throw UsageError(fmt::format("train.lora.targets: {} is no linear layer of the model, "
+                                         "wanted some of {}",
+                                         target, fmt::join(known, ", ")));
+    }
+}
+
 } // namespace
 
-Model::Model(ModelConfig config) : config_(std::move(config)) {
+Model::Model(ModelConfig config, LoraOptions lora)
+    : config_(std::move(config)), lora_(std::move(lora)) {
     config_.validate();
     const int64_t C = config_.decoder_embed_dim;
     embed_ = add_weight(params_, "model.embed_tokens.weight", {config_.vocab_size, C});
@@ -47,6 +74,11 @@ Model::Model(ModelConfig config) : config_(std::move(config)) {
     head_ = config_.tie_word_embeddings
                 ? embed_
                 : add_weight(params_, "lm_head.weight", {config_.vocab_size, C});
+    if (lora_.rank == 0) return;
+    TNL_CHECK(lora_.rank > 0, "adapters of rank {}, wanted 1 or more", lora_.rank);
+    params_.freeze();
+    for (Block& block : blocks_) block.add_adapters(params_, lora_);
+    check_targets(params_, lora_);
 }
 
 void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch,
@@ -103,6 +135,7 @@ void Model::head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, co
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows();
     const bool gradient = dh.rank != 0;
+    const Tensor dhead = gradient ? head_.in(Gradients{grads, params_.trained_begin()}) : Tensor{};
     chunk = std::min(chunk, N);
     const Tensor buffer = run.scratch.tensor(run.dtype, {chunk, config_.vocab_size}, "head.logits");
     for (int64_t begin = 0; begin < N; begin += chunk) {
@@ -114,12 +147,13 @@ void Model::head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, co
         if (!gradient) continue;
         run.kernels.gemm(run.stream, dh.slice(0, begin, end), part, head_.in(weights), false, false,
                          1, 0);
-        run.kernels.gemm(run.stream, head_.in(grads), part, rows, true, false, 1, 1);
+        if (dhead.rank) run.kernels.gemm(run.stream, dhead, part, rows, true, false, 1, 1);
     }
 }
 
-void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dh,
+void Model::backward(Run& run, const Tensor& weights, const Tensor& flat_grads, Tensor dh,
                      const Batch& batch, const Passing& states, Saved& saved) const {
+    const Gradients grads{flat_grads, params_.trained_begin()};
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows();
     const Tensor d = run.scratch.like(dh, "model.d");
@@ -137,6 +171,7 @@ void Model::backward(Run& run, const Tensor& weights, const Tensor& grads, Tenso
                         of_layer(states, l), again);
         block.backward(run, weights, grads, d, batch, of_layer(states, l), again);
     }
+    if (params_.has_adapters()) return; // the rest is frozen
     run.kernels.embed_backward(run.stream, embed_.in(grads), d, batch.ids,
                                static_cast<float>(config_.embed_scale()));
     if (positions_)

@@ -2,6 +2,7 @@
 // LLaMA, whose blocks differ (softmax_mixer.h) and which has no states.
 // One forward serves training, evaluation, prefill and decode. Backward is explicit, layer by
 // layer. Weights and gradients are flat buffers laid out by params(); layers see views of them.
+// Gradients, [trained_size], are of what is trained: all, or the adapters.
 #pragma once
 
 #include "model/block.h"
@@ -20,8 +21,11 @@ enum class Recompute {
 
 class Model {
   public:
-    explicit Model(ModelConfig config);
+    // With a rank, adapters are added after all other parameters, which are frozen then. Throws
+    // naming a target that is no linear layer.
+    explicit Model(ModelConfig config, LoraOptions lora = {});
     const ModelConfig& config() const { return config_; }
+    const LoraOptions& lora() const { return lora_; }
     const ParamTable& params() const { return params_; }
 
     // What the backward of one micro-step reads. Made by forward from an activations arena.
@@ -66,6 +70,7 @@ class Model {
 
   private:
     ModelConfig config_;
+    LoraOptions lora_;
     ParamTable params_;
     Weight embed_, positions_, head_;
     std::vector<Block> blocks_;

@@ -130,6 +130,103 @@ TEST_P(SmoothVariants, GradientsMatchFiniteDifferences) {
     }
 }
 
+// The same for adapters, B off zero: of all layers, and of one of two fused matrices.
+TEST_P(SmoothVariants, AdapterGradientsMatchFiniteDifferences) {
+    const ModelConfig config = variant(GetParam());
+    const std::vector<std::string> some = config.is_llama()
+                                              ? std::vector<std::string>{"up_proj", "v_proj"}
+                                              : std::vector<std::string>{"l2", "out_proj"};
+    for (const LoraOptions& lora : {LoraOptions{3, 5, {}}, LoraOptions{2, 4, some}}) {
+        ModelBed bed(config, DType::f64, cpu_oracle_kernels(), 1, 5, lora);
+        const ParamTable& table = bed.model.params();
+        ASSERT_EQ(bed.grads.size(), table.trained_size());
+        HostBatch batch = random_batch(config, 1, 23, 3);
+        batch.offsets = {0, 9, 9, 10, 23};
+        bed.loss_and_gradients(batch, Recompute::block, 7, 0.5f);
+        const double h = 1e-5;
+        for (const Param& p : table.adapters()) {
+            const double* grads = bed.grads.as<double>() + (p.offset - table.trained_begin());
+            double scale = 0;
+            for (int64_t i = 0; i < p.size; ++i) scale = std::max(scale, std::abs(grads[i]));
+            ASSERT_GT(scale, 1e-6) << p.name << " has no gradient";
+            const int64_t step = std::max<int64_t>(1, p.size / 6);
+            for (int64_t i = 0; i < p.size; i += step) {
+                const int64_t at = p.offset + i;
+                const double w = bed.weights.as<double>()[at];
+                bed.set(at, w + h);
+                const double up = bed.loss(batch);
+                bed.set(at, w - h);
+                const double down = bed.loss(batch);
+                bed.set(at, w);
+                EXPECT_NEAR(grads[i], 0.5 * (up - down) / (2 * h), 2e-7 * (1 + scale))
+                    << p.name << "[" << i << "]";
+            }
+        }
+    }
+}
+
+// The base's weights, B = 0: the model's own bits. And W + s B A in place of W: the same function.
+TEST_P(Variants, AdaptersBeginAsTheModelAndMergeIntoIt) {
+    const ModelConfig config = variant(GetParam());
+    HostBatch batch = random_batch(config, 2, 12, 8);
+    const LoraOptions lora{4, 6, {}};
+    for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
+        ModelBed plain(config, dtype, cpu_kernels(), 2),
+            adapted(config, dtype, cpu_kernels(), 2, 5, lora);
+        const ParamTable& table = adapted.model.params();
+        const auto view = [&](const std::string& name) {
+            const int at = table.find(name);
+            return at < 0 ? Tensor{} : table.view(adapted.weights, at);
+        };
+        for (const Param& p : table.adapters())
+            for (int64_t i = 0; p.name.ends_with("lora_B.weight") && i < p.size; ++i)
+                adapted.set(p.offset + i, 0);
+        EXPECT_EQ(adapted.logits(batch), plain.logits(batch)) << name_of(dtype);
+        if (dtype == DType::bf16) continue; // merged weights are rounded
+        for (const Param& p : table.adapters())
+            for (int64_t i = 0; i < p.size; ++i)
+                adapted.set(p.offset + i,
+                            0.2 * Philox{9, 1}.normal(static_cast<uint64_t>(p.offset + i)));
+        const Kernels& kernels = cpu_oracle_kernels();
+        for (const Param& p : table.base()) {
+            const std::string layer = p.name.substr(0, p.name.rfind('.'));
+            const Tensor b = view(layer + ".lora_B.weight");
+            if (!b.rank || p.shape.size() != 2) continue;
+            const Tensor w = plain.model.params().view(plain.weights, table.find(p.name));
+            kernels.gemm(adapted.device->stream(), w, b, view(layer + ".lora_A.weight"), false,
+                         false, 1.5f, 1);
+        }
+        const auto got = adapted.logits(batch), want = plain.logits(batch);
+        double worst = 0, largest = 0;
+        for (size_t i = 0; i < got.size(); ++i) {
+            worst = std::max(worst, std::abs(got[i] - want[i]));
+            largest = std::max(largest, std::abs(want[i]));
+        }
+        EXPECT_LT(worst, (dtype == DType::f64 ? 1e-12 : 2e-5) * largest) << name_of(dtype);
+    }
+}
+
+TEST(Model, AdaptersAreOfTheLayersNamed) {
+    const Model model(small(), {2, 4, {"l1", "qkvu_proj"}});
+    std::vector<std::string> names;
+    for (const Param& p : model.params().adapters()) names.push_back(p.name);
+    const std::vector<std::string> first(names.begin(), names.begin() + 4);
+    EXPECT_EQ(first, (std::vector<std::string>{"model.layers.0.token_mixer.qkvu_proj.lora_A.weight",
+                                               "model.layers.0.token_mixer.qkvu_proj.lora_B.weight",
+                                               "model.layers.0.channel_mixer.l1.lora_A.weight",
+                                               "model.layers.0.channel_mixer.l1.lora_B.weight"}));
+    EXPECT_EQ(names.size(), 8u);
+    EXPECT_EQ(model.params().trained_count(), 2 * 2 * (24 + 96 + 24 + 20));
+    EXPECT_EQ(Model(small()).params().flat_size(), model.params().trained_begin());
+    try {
+        Model(small(), {2, 4, {"q_proj"}});
+        ADD_FAILURE() << "q_proj is no layer";
+    } catch (const UsageError& e) {
+        EXPECT_NE(std::string(e.what()).find("q_proj"), std::string::npos) << e.what();
+        EXPECT_NE(std::string(e.what()).find("qkvu_proj"), std::string::npos) << e.what();
+    }
+}
+
 TEST_P(Variants, RecomputationChangesNothing) {
     const ModelConfig config = variant(GetParam());
     HostBatch batch = random_batch(config, 2, 12, 8);
@@ -243,6 +340,65 @@ TEST_P(Both, PackedDocumentsEqualSeparateOnes) {
             worst = std::max(worst, std::abs(alone[i] - all[at + i]));
     }
     EXPECT_LT(worst, 1e-12);
+}
+
+// Three documents of 9, 6 and 8 tokens, cut at token 12, amid the second, whose state and gradient
+// pass on in a slot: in double, the loss and the gradients of all at once.
+TEST(Model, DocumentsInPiecesEqualTheWhole) {
+    const ModelConfig config = small();
+    HostBatch whole = random_batch(config, 1, 23, 6);
+    whole.offsets = {0, 9, 15, 23};
+    for (size_t i = 0; i < 23; ++i)
+        whole.positions[i] = static_cast<int32_t>(i < 9 ? i : i < 15 ? i - 9 : i - 15);
+    HostBatch parts[2];
+    for (size_t i = 0; i < 23; ++i) {
+        HostBatch& part = parts[i / 12];
+        part.ids.push_back(whole.ids[i]);
+        part.targets.push_back(whole.targets[i]);
+        part.positions.push_back(whole.positions[i]);
+    }
+    parts[0].offsets = {0, 9, 12};
+    parts[1].offsets = {0, 3, 11};
+    std::vector<int32_t> slots[2] = {{-1, 1}, {1, -1}};
+    ModelBed once(config, DType::f64, cpu_oracle_kernels()),
+        twice(config, DType::f64, cpu_oracle_kernels());
+    const double want = once.loss_and_gradients(whole, Recompute::none, 7, 0.5f);
+
+    Arena measuring = Arena::measuring("states");
+    twice.model.make_states(measuring, DType::f64, 2);
+    Arena memory("states", *twice.device, 2 * measuring.peak());
+    const States between = twice.model.make_states(memory, DType::f64, 2),
+                 gradient = twice.model.make_states(memory, DType::f64, 2);
+    const ArenaSizes sizes =
+        measure_training(twice.model, cpu_oracle_kernels(), DType::f64, 12, 2, Recompute::none, 7);
+    Arena activations("activations", *twice.device, sizes.activations.peak());
+    Arena scratch("scratch", *twice.device, sizes.scratch.peak());
+    auto run = twice.run(scratch);
+    double got = 0;
+    const auto view = [&](size_t i) {
+        Batch batch = parts[i].view();
+        batch.slots = Tensor(slots[i].data(), DType::i32, {2});
+        return batch;
+    };
+    {
+        const Batch first = view(0);
+        OwnedTensor h(*twice.device, DType::f64, {first.rows(), config.decoder_embed_dim});
+        twice.model.forward(run, twice.weights, h, first, passing(nullptr, &between), nullptr,
+                            nullptr);
+    }
+    for (const size_t i : {size_t{1}, size_t{0}}) {
+        const Batch batch = view(i);
+        OwnedTensor loss(*twice.device, DType::f64, {batch.rows()});
+        Passing states;
+        (i == 1 ? states.in : states.dout) = i == 1 ? &between : &gradient;
+        if (i == 1) states.din = &gradient;
+        twice.model.loss_and_gradients(run, twice.weights, twice.grads, loss, batch,
+                                       Recompute::none, 7, 0.5f, activations, states);
+        got += ModelBed::sum(loss);
+    }
+    EXPECT_NEAR(got, want, 1e-11);
+    const auto a = ModelBed::values(once.grads), b = ModelBed::values(twice.grads);
+    for (size_t i = 0; i < a.size(); ++i) ASSERT_NEAR(a[i], b[i], 1e-11);
 }
 
 TEST_P(Both, DependsOnRelativePositionsOnly) {

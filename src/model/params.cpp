@@ -49,11 +49,30 @@ int ParamTable::find(const std::string& name) const {
     return -1;
 }
 
-int64_t ParamTable::parameter_count() const {
+void ParamTable::freeze() {
+    TNL_CHECK(frozen_ == 0 && !params_.empty(), "{} parameters, {} frozen before", params_.size(),
+              frozen_);
+    frozen_ = params_.size();
+    trained_begin_ = flat_size_;
+}
+
+std::span<const Param> ParamTable::base() const {
+    return std::span(params_).first(frozen_ ? frozen_ : params_.size());
+}
+std::span<const Param> ParamTable::adapters() const {
+    return std::span(params_).subspan(frozen_ ? frozen_ : params_.size());
+}
+
+namespace {
+int64_t count_of(std::span<const Param> params) {
     int64_t count = 0;
-    for (const Param& p : params_) count += p.size;
+    for (const Param& p : params) count += p.size;
     return count;
 }
+} // namespace
+
+int64_t ParamTable::parameter_count() const { return count_of(params_); }
+int64_t ParamTable::trained_count() const { return count_of(trained()); }
 
 Tensor ParamTable::view(const Tensor& flat, int index) const {
     TNL_CHECK(flat.is({flat_size_}), "flat buffer has shape {}, wanted [{}]", flat.shape_string(),
@@ -76,9 +95,9 @@ void fill_theta(const Param& p, float* out) {
 } // namespace
 
 void initialize(const ParamTable& table, const ModelConfig& config, uint64_t seed, float* flat) {
-    std::fill(flat, flat + table.flat_size(), 0.0f);
+    std::fill(flat + table.trained_begin(), flat + table.flat_size(), 0.0f);
     ThreadPool pool;
-    for (const Param& p : table.all()) {
+    for (const Param& p : table.trained()) {
         float* out = flat + p.offset;
         switch (p.init) {
         case Init::zeros:
@@ -89,6 +108,14 @@ void initialize(const ParamTable& table, const ModelConfig& config, uint64_t see
         case Init::lrpe_theta:
             fill_theta(p, out);
             break;
+        case Init::narrow: {
+            const Philox random{seed, XXH64(p.name.data(), p.name.size(), 0)};
+            const double bound = 1 / std::sqrt(static_cast<double>(p.shape.back()));
+            for (int64_t i = 0; i < p.size; ++i)
+                out[i] =
+                    static_cast<float>(bound * (2 * random.uniform(static_cast<uint64_t>(i)) - 1));
+            break;
+        }
         case Init::normal: {
             const Philox random{seed, XXH64(p.name.data(), p.name.size(), 0)};
             pool.parallel_for(p.size, 1 << 14, [&](int64_t begin, int64_t end) {

@@ -4,12 +4,14 @@
 
 #include "model/config.h"
 
+#include <span>
 #include <string>
 #include <vector>
 
 namespace tnl {
 
-enum class Init { normal, zeros, ones, lrpe_theta };
+// narrow: uniform, within 1 / sqrt(columns) of zero.
+enum class Init { normal, zeros, ones, lrpe_theta, narrow };
 
 struct Param {
     std::string name; // the released checkpoint's name, e.g. model.layers.3.channel_mixer.l1.weight
@@ -27,21 +29,34 @@ class ParamTable {
     // unit).
     int add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent = false);
 
+    // What was added so far gets no gradients, moments or master weights; what comes after does:
+    // the adapters (lora.h). Buffers of those hold [trained_begin, flat_size).
+    void freeze();
+
     const std::vector<Param>& all() const { return params_; }
+    std::span<const Param> base() const; // the model's own: all but adapters
+    std::span<const Param> adapters() const;
+    std::span<const Param> trained() const { return frozen_ ? adapters() : base(); }
+    bool has_adapters() const { return frozen_ > 0; }
+    int64_t trained_begin() const { return trained_begin_; }
+    int64_t trained_size() const { return flat_size_ - trained_begin_; }
     const Param& operator[](int index) const { return params_[static_cast<size_t>(index)]; }
     int find(const std::string& name) const;         // -1 if absent
     int64_t flat_size() const { return flat_size_; } // elements, padding included
-    int64_t parameter_count() const;
+    int64_t parameter_count() const;                 // of all
+    int64_t trained_count() const;
 
     // View of parameter `index` in a flat buffer [flat_size].
     Tensor view(const Tensor& flat, int index) const;
 
   private:
     std::vector<Param> params_;
-    int64_t flat_size_ = 0;
+    int64_t flat_size_ = 0, trained_begin_ = 0;
+    size_t frozen_ = 0; // parameters
 };
 
-// Writes the initial values into a host f32 buffer of flat_size elements (padding zero): N(0, std)
+// Writes the initial values of what is trained into a host f32 buffer of flat_size elements, where
+// frozen parameters stay as they are (padding zero): N(0, std)
 // for matrices, released formula for LRPE's theta; the padding row of the embedding is zero. Each
 // parameter draws from its own stream, named by the hash of its name, so that adding a layer
 // changes no other.

@@ -28,12 +28,15 @@ struct Batch {
     Tensor targets;    // [N] i32, negative = not counted; absent in inference
     Tensor value_mask; // [N] i32, optional: 0 zeroes v there (padding, as the released code does)
     Tensor cu_seqlens; // [sequences+1] i32 in host memory, optional: N tokens packed, states reset
+    // [sequences] i32, optional: sequence i has state slots[i] of what passes between batches; a
+    // negative one begins from zero and leaves nothing (LightningForward::slots).
+    Tensor slots;
     int64_t sequences = 1; // B when cu_seqlens is absent; N = B*T then
     int64_t rows() const { return ids.shape[0]; }
 };
 
 // The recurrent state of some sequences: for each layer [sequences,H,D,E] acc, after the last
-// token.
+// token. With Batch::slots, of that many slots.
 struct States {
     std::vector<Tensor> layers;
 };

@@ -7,6 +7,11 @@ Sglu::Sglu(ParamTable& table, const std::array<std::string, 3>& names, const Mod
       in_(table, {names[0], names[1]}, config.decoder_embed_dim, 2 * width_, config.bias),
       out_(table, {names[2]}, width_, config.decoder_embed_dim, config.bias) {}
 
+void Sglu::add_adapters(ParamTable& table, const LoraOptions& options) {
+    in_.add_adapters(table, options);
+    out_.add_adapters(table, options);
+}
+
 Sglu::Saved Sglu::save(Arena& arena, const Run& run, int64_t rows) const {
     return {arena.tensor(run.dtype, {rows, 2 * width_}, "sglu.uv"), in_.keep(arena, run, rows),
             out_.keep(arena, run, rows)};
@@ -46,7 +51,7 @@ void Sglu::project(Run& run, const Tensor& weights, Tensor x, Saved& saved) cons
     saved.h8 = {};
 }
 
-void Sglu::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+void Sglu::backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                     Tensor x, const Saved& saved) const {
     const auto scope = run.scratch.scope();
     const int64_t rows = x.shape[0];
@@ -56,16 +61,16 @@ void Sglu::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor
     const Tensor duv = run.scratch.tensor(run.dtype, {rows, 2 * width_}, "sglu.duv");
     {
         const auto inner = run.scratch.scope();
-        const Linear::Gradient dsum = out_.gradient(run, dy);
+        const Linear::Gradient dsum = out_.gradient(run, weights, dy);
         out_.backward_input(run, weights, dh, dsum);
         // h = act(u) * v is made again where dh lay, unless it was kept.
         const Tensor h = saved.h8.codes.rank ? Tensor{} : dh;
         run.kernels.gate_backward(run.stream, v(duv), u(duv), h, dh, v(saved.uv), u(saved.uv),
                                   act_);
-        out_.backward_weights(run, grads, dsum, h, saved.h8);
+        out_.backward_weights(run, weights, grads, dsum, h, saved.h8);
     }
-    const Linear::Gradient d = in_.gradient(run, duv);
-    in_.backward_weights(run, grads, d, x, saved.x8);
+    const Linear::Gradient d = in_.gradient(run, weights, duv);
+    in_.backward_weights(run, weights, grads, d, x, saved.x8);
     in_.backward_input(run, weights, dx, d);
 }
 

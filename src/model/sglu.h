@@ -18,6 +18,7 @@ class Sglu {
     };
     // names: of l1, l2 and l3
     Sglu(ParamTable& table, const std::array<std::string, 3>& names, const ModelConfig& config);
+    void add_adapters(ParamTable& table, const LoraOptions& options);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
     // y += the unit's output
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, Saved* saved) const;
@@ -26,7 +27,7 @@ class Sglu {
     void step(Run& run, const Tensor& weights, Tensor x, const Norm& norm) const;
     // The first half of forward: fills saved.
     void project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const;
-    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+    void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                   Tensor x, const Saved& saved) const;
 
   private:

@@ -34,6 +34,11 @@ SoftmaxMixer::SoftmaxMixer(ParamTable& table, const std::string& name, const Mod
            config.decoder_embed_dim, false),
       out_(table, {name + ".o_proj"}, heads_ * head_dim_, config.decoder_embed_dim, false) {}
 
+void SoftmaxMixer::add_adapters(ParamTable& table, const LoraOptions& options) {
+    qkv_.add_adapters(table, options);
+    out_.add_adapters(table, options);
+}
+
 SoftmaxMixer::Saved SoftmaxMixer::save(Arena& arena, const Run& run, int64_t rows) const {
     Saved s;
     s.qkv = arena.tensor(run.dtype, {rows, qkv_.out()}, "attention.qkv");
@@ -93,7 +98,7 @@ void SoftmaxMixer::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, 
     out_.forward(run, weights, y, s.o, true, s.o8);
 }
 
-void SoftmaxMixer::backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx,
+void SoftmaxMixer::backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx,
                             Tensor dy, Tensor x, const Batch& batch, const LayerPassing& states,
                             const Saved& s) const {
     check_call(batch, states);
@@ -105,9 +110,9 @@ void SoftmaxMixer::backward(Run& run, const Tensor& weights, const Tensor& grads
         const Tensor dout = run.scratch.like(s.o, "attention.do");
         {
             const auto products = run.scratch.scope();
-            const Linear::Gradient d = out_.gradient(run, dy);
+            const Linear::Gradient d = out_.gradient(run, weights, dy);
             out_.backward_input(run, weights, dout, d);
-            out_.backward_weights(run, grads, d, s.o, s.o8);
+            out_.backward_weights(run, weights, grads, d, s.o, s.o8);
         }
         SoftmaxBackward call;
         call.q = queries(s.qkv, batch);
@@ -125,8 +130,8 @@ void SoftmaxMixer::backward(Run& run, const Tensor& weights, const Tensor& grads
         run.kernels.softmax_backward(run.stream, call);
     }
     run.kernels.rope(run.stream, turned(dqkv), turned(dqkv), batch.positions, base_, true);
-    const Linear::Gradient d = qkv_.gradient(run, dqkv);
-    qkv_.backward_weights(run, grads, d, x, s.x8);
+    const Linear::Gradient d = qkv_.gradient(run, weights, dqkv);
+    qkv_.backward_weights(run, weights, grads, d, x, s.x8);
     qkv_.backward_input(run, weights, dx, d);
 }
 

@@ -17,12 +17,13 @@ class SoftmaxMixer {
         Fp8Matrix o8;
     };
     SoftmaxMixer(ParamTable& table, const std::string& name, const ModelConfig& config);
+    void add_adapters(ParamTable& table, const LoraOptions& options);
     Saved save(Arena& arena, const Run& run, int64_t rows) const;
 
     // y [N,C] is added to, x [N,C]. There is no state to pass: sequences are whole.
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, const Batch& batch,
                  const LayerPassing& states, Saved* saved) const;
-    void backward(Run& run, const Tensor& weights, const Tensor& grads, Tensor dx, Tensor dy,
+    void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                   Tensor x, const Batch& batch, const LayerPassing& states,
                   const Saved& saved) const;
 

@@ -48,14 +48,16 @@ inline HostBatch random_batch(const ModelConfig& config, int64_t B, int64_t T, u
 class ModelBed {
   public:
     ModelBed(ModelConfig config, DType dtype, const Kernels& kernels, int threads = 1,
-             uint64_t seed = 5)
-        : model(std::move(config)), dtype_(dtype),
+             uint64_t seed = 5, LoraOptions lora = {})
+        : model(std::move(config), std::move(lora)), dtype_(dtype),
           acc_(dtype == DType::f64 ? DType::f64 : DType::f32), device(make_cpu_device(threads)),
           kernels_(kernels), weights(*device, dtype, {model.params().flat_size()}),
-          grads(*device, acc_, {model.params().flat_size()}),
+          grads(*device, acc_, {model.params().trained_size()}),
           slopes(upload_slopes(model.config(), *device, acc_)) {
         std::vector<float> flat(static_cast<size_t>(model.params().flat_size()));
-        initialize(model.params(), model.config(), seed, flat.data());
+        initialize(Model(model.config()).params(), model.config(), seed, flat.data());
+        if (model.params().has_adapters())
+            initialize(model.params(), model.config(), seed, flat.data());
         // Off the trivial initial values: norm weights, biases, and the zero embedding of padding,
         // whose norm is too curved for finite differences.
         for (const Param& p : model.params().all())

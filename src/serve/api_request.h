@@ -4,8 +4,8 @@
 #pragma once
 
 #include "infer/sampler.h"
-#include "serve/chat_template.h"
 #include "serve/request_fields.h"
+#include "text/chat_template.h"
 
 namespace tnl {
 

@@ -1,7 +1,6 @@
 #include "text/reader.h"
 
 #include "base/check.h"
-#include "base/json.h"
 #include "base/memory.h"
 #include "text/byte_stream.h"
 #include "text/utf8.h"
@@ -12,27 +11,12 @@
 #include <cstring>
 
 namespace tnl {
-namespace {
 
 bool is_jsonl(const std::filesystem::path& path) {
     std::filesystem::path name = path.filename();
     if (name.extension() == ".gz" || name.extension() == ".zst") name = name.stem();
     return name.extension() == ".jsonl" || name.extension() == ".ndjson";
 }
-
-// The string `field` of one JSONL record.
-std::string field_of(const std::string& line, const std::string& field, const Document& where) {
-    const std::string place = fmt::format("{}:{}", where.file.string(), where.line);
-    const Json record = parse_json(line, place, {.bytes = line.size()});
-    if (!record.is_object()) fail("{}: a JSON {}, wanted an object", place, record.type_name());
-    const auto found = record.find(field);
-    if (found == record.end()) fail("{}: the record has no field '{}'", place, field);
-    if (!found->is_string())
-        fail("{}: field '{}' is a {}, wanted a string", place, field, found->type_name());
-    return found->get<std::string>();
-}
-
-} // namespace
 
 std::vector<std::pair<std::string_view, BadUtf8>> enum_names(BadUtf8) {
     return {{"error", BadUtf8::error}, {"replace", BadUtf8::replace}, {"skip", BadUtf8::skip}};
@@ -113,6 +97,7 @@ DocumentReader::Counts& DocumentReader::Counts::operator+=(const Counts& more) {
     replaced += more.replaced;
     skipped += more.skipped;
     empty += more.empty;
+    instructions += more.instructions;
     return *this;
 }
 
@@ -139,6 +124,7 @@ bool DocumentReader::accept(Document& document) {
         document.text = replace_invalid_utf8(document.text, &counts_.replaced);
     }
     ++counts_.documents;
+    counts_.instructions += document.instruct;
     counts_.bytes += static_cast<int64_t>(document.text.size());
     return true;
 }
@@ -159,7 +145,7 @@ bool DocumentReader::next_raw(Document& document) {
         }
         document.file = file_->path;
         document.line = file_->number + 1;
-        document.text.clear();
+        static_cast<DocumentText&>(document) = {};
         if (file_->jsonl ? next_record(document) : next_text(document)) return true;
         if (file_->at_end) file_.reset();
     }
@@ -177,7 +163,9 @@ bool DocumentReader::next_record(Document& document) {
         ++counts_.skipped;
         return false;
     }
-    line = field_of(line, options_.field, document);
+    static_cast<DocumentText&>(document) =
+        parse_record(line, fmt::format("{}:{}", document.file.string(), document.line),
+                     options_.records, options_.field, options_.format);
     return true;
 }
 

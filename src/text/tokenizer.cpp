@@ -118,26 +118,45 @@ Tokenizer Tokenizer::from_bytes(std::string serialized, const std::string& name)
     return Tokenizer(std::move(impl));
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
-    // Long texts are encoded in parts: time and memory per byte then stay the same whatever the
-    // length. A part ends before a lone space, where no piece goes on: the next part's leading
-    // space is that one.
-    std::vector<int32_t> out;
-    std::vector<int> ids;
-    while (!text.empty()) {
+// Long texts are encoded in parts: time and memory per byte then stay the same whatever the length.
+// A part ends before a lone space, where no piece goes on: the next part's leading space is that
+// one. encode_part(part, its first byte in the text).
+template <class Encode>
+void Tokenizer::in_parts(std::string_view text, Encode&& encode_part) const {
+    for (size_t begin = 0; begin < text.size();) {
         size_t cut = text.size();
-        if (cut > kPart) {
-            cut = kPart;
+        if (cut - begin > kPart) {
+            cut = begin + kPart;
             while (cut < text.size() &&
                    !(text[cut] == ' ' && is_word(text, cut - 1) && is_word(text, cut + 1)))
                 ++cut;
         }
-        const auto status = impl_->processor.Encode({text.data(), cut}, &ids);
+        encode_part(text.substr(begin, cut - begin), begin);
+        begin = cut == text.size() ? cut : cut + (impl_->leading_space ? 1 : 0);
+    }
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+    std::vector<int32_t> out;
+    std::vector<int> ids;
+    in_parts(text, [&](std::string_view part, size_t) {
+        const auto status = impl_->processor.Encode({part.data(), part.size()}, &ids);
         if (!status.ok()) fail("tokenizer: cannot encode: {}", status.ToString());
         out.insert(out.end(), ids.begin(), ids.end());
-        if (cut == text.size()) break;
-        text.remove_prefix(cut + (impl_->leading_space ? 1 : 0));
-    }
+    });
+    return out;
+}
+
+std::vector<Tokenizer::Token> Tokenizer::encode_tokens(std::string_view text) const {
+    std::vector<Token> out;
+    in_parts(text, [&](std::string_view part, size_t begin) {
+        const auto pieces = impl_->processor.EncodeAsImmutableProto({part.data(), part.size()});
+        for (size_t i = 0; i < pieces.pieces_size(); ++i) {
+            const auto piece = pieces.pieces(static_cast<int>(i));
+            out.push_back(
+                {static_cast<int32_t>(piece.id()), begin + piece.begin(), begin + piece.end()});
+        }
+    });
     return out;
 }
 

@@ -22,7 +22,14 @@ class Tokenizer {
     Tokenizer(Tokenizer&&) noexcept;
     Tokenizer& operator=(Tokenizer&&) noexcept;
 
-    std::vector<int32_t> encode(std::string_view text) const;  // no bos, no eos
+    std::vector<int32_t> encode(std::string_view text) const; // no bos, no eos
+    // The same tokens, each with the bytes of the text that it stands for: none for the leading
+    // space, or for all but the last byte piece of a character.
+    struct Token {
+        int32_t id = 0;
+        size_t begin = 0, end = 0;
+    };
+    std::vector<Token> encode_tokens(std::string_view text) const;
     std::string decode(const std::vector<int32_t>& ids) const; // special tokens are dropped
     // The bytes that one token adds to a text: byte pieces <0xNN> give their byte, U+2581 a space,
     // special tokens nothing. The leading space that encoding adds is the caller's to drop.
@@ -43,6 +50,7 @@ class Tokenizer {
   private:
     struct Impl;
     explicit Tokenizer(std::unique_ptr<Impl> impl);
+    template <class Encode> void in_parts(std::string_view text, Encode&& encode_part) const;
     std::unique_ptr<Impl> impl_;
 };
 

@@ -19,7 +19,7 @@ class BatchSource {
     virtual LoaderState state() const = 0;
     virtual void seek(const LoaderState& state) = 0;
     virtual int64_t rows_per_epoch() const = 0;
-    // Bytes of text behind a token, on average; 0 if not known.
+    // Bytes of text behind a token that is to be learned, on average; 0 if not known.
     virtual double bytes_per_token() const = 0;
     // What data this is: another one would not go on where a checkpoint stopped.
     virtual std::string fingerprint() const = 0;

@@ -32,15 +32,15 @@ struct Buffer3 {
 std::array<Buffer3, 3> buffers(const Learner& learner) {
     const Optimizer& optimizer = learner.optimizer();
     const Tensor master = optimizer.master();
-    return {{{"master.", master.data ? master : learner.weights()},
+    return {{{"master.", master.data ? master : learner.trained_weights()},
              {"m.", optimizer.m()},
              {"v.", optimizer.v()}}};
 }
 
-// As f32, which holds every bf16.
-std::vector<float> download(Device& device, const Tensor& flat, const Param& p) {
+// As f32, which holds every bf16. flat: of the parameters from `first` of the table's on.
+std::vector<float> download(Device& device, const Tensor& flat, const Param& p, int64_t first) {
     std::vector<float> out(static_cast<size_t>(p.size));
-    const Tensor part = flat.slice(0, p.offset, p.offset + p.size);
+    const Tensor part = flat.slice(0, p.offset - first, p.offset - first + p.size);
     if (flat.dtype == DType::f32) {
         device.download(out.data(), part.data, out.size() * sizeof(float));
         return out;
@@ -76,7 +76,7 @@ std::string write_optimizer(const fs::path& path, const Learner& learner) {
     const ParamTable& table = learner.model().params();
     std::vector<TensorInfo> tensors;
     for (const auto& [prefix, flat] : buffers(learner))
-        for (const Param& p : table.all())
+        for (const Param& p : table.trained())
             tensors.push_back({prefix + p.name, "F32", p.shape, 0, 0});
     SafetensorsWriter writer(path, tensors);
     DataChecksum checksum;
@@ -84,7 +84,8 @@ std::string write_optimizer(const fs::path& path, const Learner& learner) {
         for (const auto& [prefix, flat] : buffers(learner)) {
             if (!t.name.starts_with(prefix)) continue;
             const Param& p = table[table.find(t.name.substr(std::strlen(prefix)))];
-            const std::vector<float> host = download(learner.device(), flat, p);
+            const std::vector<float> host =
+                download(learner.device(), flat, p, table.trained_begin());
             for (size_t i = 0; i < host.size(); ++i)
                 if (!std::isfinite(host[i]))
                     fail("{}[{}] is {}: the run has diverged", t.name, i, host[i]);
@@ -134,14 +135,14 @@ void check_data(const SafetensorsFile& file, const std::string& wanted) {
 // Every parameter's values under `prefix` as one flat host buffer, padding zero.
 std::vector<float> read_flat(const SafetensorsFile& file, const char* prefix,
                              const ParamTable& table) {
-    std::vector<float> flat(static_cast<size_t>(table.flat_size()));
-    for (const Param& p : table.all()) {
+    std::vector<float> flat(static_cast<size_t>(table.trained_size()));
+    for (const Param& p : table.trained()) {
         const TensorInfo& t = file.at(prefix + p.name);
         if (t.dtype != "F32" || t.shape != p.shape)
             fail("{}: tensor \"{}\" is {} {}, wanted F32 of the model's shape ({} numbers)",
                  file.name(), t.name, t.dtype, t.shape_string(), p.size);
         const auto bytes = file.bytes(t);
-        std::memcpy(flat.data() + p.offset, bytes.data(), bytes.size());
+        std::memcpy(flat.data() + p.offset - table.trained_begin(), bytes.data(), bytes.size());
     }
     return flat;
 }
@@ -177,6 +178,7 @@ Json to_json(const TrainerState& s, const TrainConfig& config, int64_t updates,
     out["best_step"] = s.best_step;
     out["device"] = s.device;
     out["data"] = s.data;
+    out["base"] = s.base.empty() ? Json(nullptr) : Json(s.base);
     out["optimizer_checksum"] = checksum; // XXH3-64
     out["states_checksum"] = states_checksum.empty() ? Json(nullptr) : Json(states_checksum);
     out["config"] = Json::parse(config.json());
@@ -204,6 +206,7 @@ StoredState parse_trainer_state(std::string_view text, const std::string& name) 
     s.best_step = fields.whole("best_step", -1);
     s.device = fields.text("device");
     s.data = fields.text("data");
+    if (json.contains("base") && !json["base"].is_null()) s.base = fields.text("base");
     out.checksum = fields.text("optimizer_checksum");
     if (!fields.at("states_checksum").is_null())
         out.states_checksum = fields.text("states_checksum");
@@ -255,16 +258,23 @@ std::optional<fs::path> CheckpointStore::latest() const {
 }
 
 void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
-                           const Learner& learner, const std::optional<fs::path>& tokenizer) {
+                           const Learner& learner, const std::optional<fs::path>& tokenizer,
+                           const AdapterBase& base) {
     const fs::path final = path_of(state.step);
     AtomicDirectory directory(final);
-    SaveOptions options;
-    options.dtype = config.checkpoint_dtype();
-    options.tokenizer = tokenizer;
-    // From the master weights where more than the working copy's bits are asked for.
     const Tensor master = learner.optimizer().master();
-    const Tensor weights = options.dtype == DType::f32 && master.data ? master : learner.weights();
-    write_model(directory.path(), learner.model(), weights, learner.device(), options);
+    if (learner.model().params().has_adapters()) {
+        write_adapter(directory.path(), learner.model(),
+                      master.data ? master : learner.trained_weights(), learner.device(), base);
+    } else {
+        SaveOptions options;
+        options.dtype = config.checkpoint_dtype();
+        options.tokenizer = tokenizer;
+        // From the master weights where more than the working copy's bits are asked for.
+        const Tensor weights =
+            options.dtype == DType::f32 && master.data ? master : learner.weights();
+        write_model(directory.path(), learner.model(), weights, learner.device(), options);
+    }
     const std::string checksum =
         write_optimizer(directory.path() / "optimizer.safetensors", learner);
     std::string states_checksum;

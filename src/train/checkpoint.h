@@ -3,10 +3,13 @@
 // needs to go on bit for bit: optimizer.safetensors (f32: master.<parameter>, which are the weights
 // themselves where there are no master weights, m.<parameter>,
 // v.<parameter>) and trainer.json. A directory with such a name is whole: it is written under
-// another name, flushed, renamed; and renamed again before it is removed. `latest` and `best`
+// another name, flushed, renamed; and renamed again before it is removed. Where adapters are
+// trained, they and the optimizer's state of them are all: the model is in the directory that
+// adapter_config.json names. `latest` and `best`
 // beside them are symbolic links, a convenience: nothing here reads them.
 #pragma once
 
+#include "model/adapter.h"
 #include "train/learner.h"
 
 #include <filesystem>
@@ -29,6 +32,7 @@ struct TrainerState {
     int64_t best_step = -1;
     std::string device; // that it ran on, with its threads: others may round otherwise
     std::string data;   // BatchSource::fingerprint() of what it was trained on
+    std::string base;   // weights_checksum of what its adapters are for; empty: it trains all
 };
 
 // trainer.json, with what it says of optimizer.safetensors.
@@ -57,7 +61,7 @@ class CheckpointStore {
     // naming what could not be written, or a weight that is not finite; then nothing new is left
     // and the others stand.
     void save(const TrainerState& state, const TrainConfig& config, const Learner& learner,
-              const std::optional<std::filesystem::path>& tokenizer);
+              const std::optional<std::filesystem::path>& tokenizer, const AdapterBase& base = {});
 
     // Sets the learner's weights and optimizer; throws naming file and field where the checkpoint
     // is damaged or of another model.

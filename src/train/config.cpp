@@ -91,6 +91,17 @@ void check_products(const TrainConfig& config) {
         want(width % 16 == 0, field, width, "a multiple of 16 where train.products is fp8");
 }
 
+void check_lora(const TrainConfig& config) {
+    const LoraOptions& lora = config.train.lora;
+    want(lora.rank >= 0, "train.lora.rank", lora.rank, "0 (no adapters) or more, such as 8 or 16");
+    if (lora.rank == 0) return;
+    want(lora.alpha > 0, "train.lora.alpha", lora.alpha, "a positive number, such as 16");
+    if (config.init.empty())
+        throw UsageError(fmt::format("train.lora.rank = {}, init is not given: wanted the model "
+                                     "that the adapters are for, as init=DIR",
+                                     lora.rank));
+}
+
 bool is_model_path(const std::string& preset) {
     return preset.find('/') != std::string::npos || preset.ends_with(".json");
 }
@@ -109,9 +120,19 @@ void apply(ConfigBinding& binding, const TrainConfigSources& sources) {
 // Whether a run that goes on may change this: it leaves every number that the run computes alone,
 // or only their rounding (device, threads). The data is compared with the checkpoint's.
 bool may_change(const std::string& key) {
-    constexpr std::array kFree = {"data.train",   "data.validation", "data.tokenizer",   "eval.",
-                                  "checkpoint.",  "guard.",          "optimizer.memory", "log.",
-                                  "train.device", "train.threads"};
+    constexpr std::array kFree = {"init",
+                                  "data.train",
+                                  "data.validation",
+                                  "data.tokenizer",
+                                  "data.chat_template",
+                                  "data.val_fraction",
+                                  "eval.",
+                                  "checkpoint.",
+                                  "guard.",
+                                  "optimizer.memory",
+                                  "log.",
+                                  "train.device",
+                                  "train.threads"};
     return std::any_of(kFree.begin(), kFree.end(),
                        [&](const char* prefix) { return key.starts_with(prefix); });
 }
@@ -138,8 +159,6 @@ void TrainConfig::validate() {
     }
     want(train.pieces >= 1, "train.pieces", train.pieces, "at least 1");
     if (train.pieces > 1) {
-        want(!data.reset, "data.reset", data.reset,
-             "false where train.pieces is above 1: a piece begins where the one before ended");
         want(train.through == Through::truncated || train.accumulate % train.pieces == 0,
              "train.accumulate", train.accumulate,
              "a multiple of train.pieces where train.through is exact: whole sequences in a step");
@@ -149,6 +168,9 @@ void TrainConfig::validate() {
         want(model.position_embeddings == 0, "train.pieces", train.pieces,
              "1 with learned position embeddings");
     }
+    want(data.val_fraction >= 0 && data.val_fraction < 1, "data.val_fraction", data.val_fraction,
+         "a share from 0 to below 1");
+    check_lora(*this);
     check_products(*this);
     check_optimizer(optimizer);
     want(optimizer.rounding == Rounding::nearest || train.dtype == "bf16", "train.dtype",
@@ -257,9 +279,9 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
                           &now = after.fields()[i].initial;
         if (old != now && !may_change(key))
             throw UsageError(fmt::format(
-                "{} = {}: the run in {} began with {} and goes on as it began; only data.train, "
-                "data.validation, data.tokenizer, eval.*, checkpoint.*, guard.*, log.*, "
-                "optimizer.memory, train.device and train.threads may change",
+                "{} = {}: the run in {} began with {} and goes on as it began; only init, data.* "
+                "but data.reset, eval.*, checkpoint.*, guard.*, log.*, optimizer.memory, "
+                "train.device and train.threads may change",
                 key, now, run_directory.string(), old));
     }
     return config;

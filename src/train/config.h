@@ -34,16 +34,25 @@ std::vector<std::pair<std::string_view, Rounding>> enum_names(Rounding);
 std::vector<std::pair<std::string_view, Place>> enum_names(Place);
 
 struct DataConfig {
-    std::string train, validation, tokenizer;
+    std::string train, validation, tokenizer, chat_template;
+    double val_fraction = 0;
     bool reset = true;
 
     template <class V> void fields(V&& visit) {
         visit("train", train,
               "tokens to train on: what tokenize wrote (its train/ and val/), or a directory of "
-              "shards, or one shard");
+              "shards, or one shard; or a .jsonl or .txt file (.gz, .zst), which is tokenized into "
+              "data/ of the run: texts, or instructions whose answers are learned");
         visit("validation", validation, "held-out tokens, likewise; empty: val/ beside train/");
-        visit("tokenizer", tokenizer,
-              "tokenizer.model copied into checkpoints; empty: beside the training shards");
+        visit(
+            "tokenizer", tokenizer,
+            "tokenizer.model copied into checkpoints; empty: beside the training data, or that of "
+            "init");
+        visit("chat_template", chat_template,
+              "JSON file of the text around messages and instructions, as serve --chat-template "
+              "takes it; empty: \"User: ...\" and \"Assistant: ...\"");
+        visit("val_fraction", val_fraction,
+              "share of the records of a text file that are held out, chosen by hash");
         visit("reset", reset, "the state starts anew at each document");
     }
 };
@@ -95,6 +104,7 @@ struct LoopConfig {
     uint64_t seed = 1;
     std::string device = "auto";
     int threads = 0;
+    LoraOptions lora;
 
     template <class V> void fields(V&& visit) {
         visit("steps", steps, "updates of the weights; or give tokens, or minutes");
@@ -109,7 +119,7 @@ struct LoopConfig {
               "tokens of a step; sets accumulate = batch_tokens / (rows length) when given");
         visit("pieces", pieces,
               "micro-batches over which a sequence goes on, its state passed from one to the next: "
-              "sequences have length * pieces tokens. Wants data.reset=false");
+              "rows have length * pieces tokens, and documents go on over their pieces");
         visit("through", through,
               "gradients between pieces. truncated: none, the state counts as given. exact: as of "
               "one whole sequence, for a second forward pass; wants accumulate to be whole "
@@ -127,6 +137,7 @@ struct LoopConfig {
         visit("seed", seed, "of the initial weights and of the order of the data");
         visit("device", device, "cpu, cuda, cuda:N, or auto: a GPU if there is one");
         visit("threads", threads, "CPU threads; 0: one per core");
+        visit("lora", lora, "");
     }
 };
 

@@ -7,7 +7,7 @@ namespace tnl {
 
 struct EvalResult {
     double loss = 0;          // nats per token
-    int64_t tokens = 0;       // predicted
+    int64_t tokens = 0;       // predicted, of those that count
     double bits_per_byte = 0; // 0 where the bytes of the text are not known
     double perplexity() const;
 };

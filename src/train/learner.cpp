@@ -1,6 +1,7 @@
 #include "train/learner.h"
 
 #include "base/memory.h"
+#include "model/convert.h"
 
 #include <algorithm>
 #include <cmath>
@@ -39,9 +40,10 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
     plan.recompute = recompute;
     measure_arenas(plan, config, model, device);
     const auto n = static_cast<size_t>(model.params().flat_size());
+    const auto trained = static_cast<size_t>(model.params().trained_size());
     const bool narrow = config.dtype() != DType::f32;
     plan.lines.emplace_back(narrow ? "weights, bf16" : "weights, f32", n * (narrow ? 2u : 4u));
-    plan.lines.emplace_back("gradients, f32", n * 4);
+    plan.lines.emplace_back("gradients, f32", trained * 4);
     const OptimizerBytes optimizer =
         optimizer_bytes(config.optimizer, model.params(), config.dtype());
     const bool elsewhere =
@@ -103,15 +105,37 @@ Learner::Learner(const TrainConfig& config, const Model& model, Device& device)
       pieces_per_sequence_(config.train.pieces), through_(config.train.through),
       rows_(config.micro_tokens()), memory_(checked(config, model, device)),
       recompute_(memory_.recompute), weights_(device, dtype_, {model.params().flat_size()}),
-      gradients_(device, DType::f32, {model.params().flat_size()}),
-      optimizer_(config.optimizer, model.params(), device, weights_),
+      gradients_(device, DType::f32, {model.params().trained_size()}),
+      optimizer_(config.optimizer, model.params(), device,
+                 weights_.slice(0, model.params().trained_begin(), model.params().flat_size())),
       ids_(device, DType::i32, {rows_}), positions_(device, DType::i32, {rows_}),
-      targets_(device, DType::i32, {rows_}), loss_(device, DType::f32, {rows_}),
-      sums_(device, DType::f64, {config.train.accumulate + 1}),
+      targets_(device, DType::i32, {rows_}),
+      slots_(device, DType::i32, {config.train.pieces > 1 ? rows_ : 1}),
+      loss_(device, DType::f32, {rows_}), sums_(device, DType::f64, {config.train.accumulate + 1}),
       slopes_(upload_slopes(model.config(), device, DType::f32)),
       activations_("activations", device, memory_.activations),
       scratch_("scratch", device, memory_.scratch), pieces_(config, model, device) {
     device.stream().same_shapes = true;
+}
+
+void Learner::set_weights(const float* host) {
+    set_frozen(host);
+    optimizer_.set_master(host + model_.params().trained_begin());
+}
+
+void Learner::set_frozen(const float* host) {
+    const int64_t n = model_.params().trained_begin();
+    const auto bytes = static_cast<size_t>(n * size_of(dtype_));
+    std::vector<std::byte> narrow;
+    const void* from = host;
+    if (dtype_ != DType::f32) {
+        narrow.resize(bytes);
+        static_cast<void>(convert_floats(dtype_, narrow.data(), DType::f32,
+                                         reinterpret_cast<const std::byte*>(host), n));
+        from = narrow.data();
+    }
+    device_.upload(weights_.data, from, bytes);
+    device_.synchronize(); // before the host's copy goes
 }
 
 Batch Learner::upload(const TokenRows& host) {
@@ -129,6 +153,10 @@ Batch Learner::upload(const TokenRows& host) {
     // The model only reads it.
     batch.cu_seqlens = Tensor(const_cast<int32_t*>(host.cu_seqlens.data()), DType::i32,
                               {static_cast<int64_t>(host.cu_seqlens.size())});
+    if (!host.slots.empty()) {
+        batch.slots = slots_.slice(0, 0, batch.sequences);
+        device_.upload(batch.slots.data, host.slots.data(), host.slots.size() * sizeof(int32_t));
+    }
     return batch;
 }
 
@@ -138,10 +166,11 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
               sums_.size() - 1);
     int64_t counted = 0;
     for (const TokenRows& host : micro_batches) counted += host.counted;
-    TNL_CHECK(counted > 0, "a step has no target to learn");
     Run run{device_.stream(), *kernels_, scratch_, dtype_, slopes_, products_};
     device_.zero(gradients_.data, static_cast<size_t>(gradients_.bytes()));
-    const auto scale = static_cast<float>(1.0 / static_cast<double>(counted));
+    // States go on even where nothing is to be learned.
+    const double mean = counted > 0 ? 1.0 / static_cast<double>(counted) : 0;
+    const auto scale = static_cast<float>(mean);
     if (through_ == Through::exact && pieces_per_sequence_ > 1)
         for (int64_t i = 0; i < micro; i += pieces_per_sequence_)
             exact(run,
@@ -155,7 +184,8 @@ Learner::Step Learner::gradients(std::span<const TokenRows> micro_batches) {
     device_.download(sums.data(), sums_.data, sums.size() * sizeof(double)); // the step's one wait
     Step out;
     for (size_t i = 0; i < static_cast<size_t>(micro); ++i) out.loss += sums[i];
-    out.loss /= static_cast<double>(counted);
+    out.loss = counted > 0 ? out.loss / static_cast<double>(counted) : 0;
+    out.counted = counted;
     out.norm = std::sqrt(sums.back());
     return out;
 }
@@ -173,7 +203,9 @@ void Learner::truncated(Run& run, std::span<const TokenRows> micro_batches, floa
         if (pieces_per_sequence_ > 1)
             states = passing(host.piece > 0 ? &pieces_.now() : nullptr, &pieces_.next());
         add_gradients(run, host, i++, scale, states);
-        if (pieces_per_sequence_ > 1) pieces_.swap();
+        if (pieces_per_sequence_ == 1) continue;
+        pieces_.settle(pieces_.next(), host);
+        pieces_.swap();
     }
 }
 
@@ -192,12 +224,17 @@ void Learner::exact(Run& run, std::span<const TokenRows> sequence, int64_t first
             activations_.tensor(dtype_, {rows_, model_.config().decoder_embed_dim}, "model.h");
         model_.forward(run, weights_, h, upload(host), passing(before(i), &pieces_.before(i + 1)),
                        nullptr, nullptr);
+        pieces_.settle(pieces_.before(i + 1), host);
     }
     for (int64_t i = last; i >= 0; --i) {
+        const TokenRows& host = sequence[static_cast<size_t>(i)];
         Passing states = passing(before(i), nullptr);
-        if (i < last) states.dout = &pieces_.gradient(i + 1);
+        if (i < last) {
+            pieces_.aim(pieces_.gradient(i + 1), host);
+            states.dout = &pieces_.gradient(i + 1);
+        }
         if (i > 0) states.din = &pieces_.gradient(i);
-        add_gradients(run, sequence[static_cast<size_t>(i)], first + i, scale, states);
+        add_gradients(run, host, first + i, scale, states);
     }
 }
 

@@ -29,13 +29,20 @@ MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& de
 class Learner {
   public:
     // Throws, with a table of what is needed, where the device has too little memory. Weights are
-    // not set: call optimizer().set_master.
+    // not set: call set_weights.
     Learner(const TrainConfig& config, const Model& model, Device& device);
 
+    // From f32 host values [flat_size]: those that are trained as optimizer().set_master does, the
+    // frozen ones rounded to the run's dtype.
+    void set_weights(const float* host);
+    void set_frozen(const float* host); // the latter only
+
     // Mean loss (nats per counted target) over all micro-batches of a step, and its gradient.
+    // Without any (a step of prompts alone) all three are 0.
     struct Step {
         double loss = 0;
         double norm = 0; // of the gradient, before clipping
+        int64_t counted = 0;
     };
     Step gradients(std::span<const TokenRows> micro_batches);
     // Applies the gradient that gradients() left, clipped.
@@ -58,6 +65,9 @@ class Learner {
     Optimizer& optimizer() { return optimizer_; }
     const Optimizer& optimizer() const { return optimizer_; }
     Tensor weights() const { return weights_; }
+    Tensor trained_weights() const { // [trained_size]
+        return weights_.slice(0, model_.params().trained_begin(), weights_.size());
+    }
 
   private:
     Batch upload(const TokenRows& host);
@@ -76,9 +86,10 @@ class Learner {
     int64_t rows_;
     MemoryPlan memory_;
     Recompute recompute_;
-    OwnedTensor weights_, gradients_; // [flat_size], dtype and f32
+    OwnedTensor weights_, gradients_; // [flat_size] dtype, [trained_size] f32
     Optimizer optimizer_;
     OwnedTensor ids_, positions_, targets_; // [rows]
+    OwnedTensor slots_;                     // [rows], with train.pieces alone
     OwnedTensor loss_;                      // [rows] f32
     OwnedTensor sums_;                      // [micro-batches + 1] f64
     OwnedTensor slopes_;

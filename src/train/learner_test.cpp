@@ -66,43 +66,145 @@ TEST_F(LearnerTest, MicroBatchesAreOneBatch) {
     }
 }
 
-// Sequences of 48 tokens whole, and in pieces of 16 whose states and gradients pass on.
+// Rows of 48 tokens whole, and in pieces whose states and gradients pass on; of one sequence, and
+// of the documents in them.
 TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
-    const auto sequences = [&](int64_t pieces, Through through, Recomputation recompute) {
-        TrainConfig config = testing::small_config(directory / "run");
-        config.data.reset = false;
-        config.train.rows = 2;
-        config.train.length = 48 / pieces;
-        config.train.pieces = pieces;
-        config.train.through = through;
-        config.train.accumulate = 2 * pieces;
-        config.train.recompute = recompute;
-        config.optimizer.beta1 = 0; // the mean is the gradient
-        config.optimizer.clip = 0;
-        config.validate();
-        const Model model(config.model);
-        const auto device = make_cpu_device(2);
-        const ShardSet shards(directory / "train.tnl");
-        ShardSource source(shards, {48, true, false, pieces}, {3, 0, 0});
+    for (const bool reset : {false, true}) {
+        const auto sequences = [&](int64_t pieces, Through through, Recomputation recompute) {
+            TrainConfig config = testing::small_config(directory / "run");
+            config.data.reset = reset;
+            config.train.rows = 2;
+            config.train.length = 48 / pieces;
+            config.train.pieces = pieces;
+            config.train.through = through;
+            config.train.accumulate = 2 * pieces;
+            config.train.recompute = recompute;
+            config.optimizer.beta1 = 0; // the mean is the gradient
+            config.optimizer.clip = 0;
+            config.validate();
+            const Model model(config.model);
+            const auto device = make_cpu_device(2);
+            const ShardSet shards(directory / "train.tnl");
+            ShardSource source(shards, {48, true, reset, pieces}, {3, 0, 0});
+            Learner learner(config, model, *device);
+            learner.optimizer().set_master(first_weights(config, model).data());
+            std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
+            for (TokenRows& batch : batches) source.next(2, batch);
+            Result out;
+            out.step = learner.gradients(batches);
+            learner.update(1e-3, out.step.norm);
+            out.gradient = floats_of(*device, learner.optimizer().m());
+            return out;
+        };
+        const Result whole = sequences(1, Through::truncated, Recomputation::none);
+        for (const Recomputation recompute : {Recomputation::none, Recomputation::block}) {
+            for (const int64_t pieces : {3, 4, 12}) {
+                const Result exact = sequences(pieces, Through::exact, recompute);
+                EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6) << pieces;
+                EXPECT_LT(distance(exact.gradient, whole.gradient), 1e-5) << pieces;
+            }
+            const Result truncated = sequences(3, Through::truncated, recompute);
+            EXPECT_NEAR(truncated.step.loss, whole.step.loss, 1e-6);
+            EXPECT_GT(distance(truncated.gradient, whole.gradient), 1e-3);
+            EXPECT_LT(distance(truncated.gradient, whole.gradient), 0.5);
+        }
+    }
+}
+
+// The sum over all targets is that over some and that over the rest, in steps whose micro-batches
+// count unequally many; the mean is each sum by what it counts.
+TEST_F(LearnerTest, MaskedTargetsLeaveTheMeanOverTheOthers) {
+    TrainConfig config = testing::small_config(directory / "run");
+    config.train.accumulate = 4;
+    config.optimizer.beta1 = 0; // the mean is the gradient
+    config.optimizer.clip = 0;
+    const Model model(config.model);
+    const auto device = make_cpu_device(2);
+    const ShardSet shards(directory / "train.tnl");
+    enum Part { all, some, others, nothing };
+    const auto step = [&](Part part) {
+        ShardSource source(shards, {config.train.length, true, true}, {3, 0, 0});
         Learner learner(config, model, *device);
         learner.optimizer().set_master(first_weights(config, model).data());
-        std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
-        for (TokenRows& batch : batches) source.next(2, batch);
+        std::vector<TokenRows> batches(4);
+        for (size_t b = 0; b < 4; ++b) {
+            source.next(config.train.rows, batches[b]);
+            batches[b].counted = 0;
+            for (size_t i = 0; i < batches[b].targets.size(); ++i) {
+                int32_t& target = batches[b].targets[i];
+                const bool in = b == 1 || (b == 2 && i % 3 == 0); // none of the first micro-batch
+                if (part == nothing || (part != all && in != (part == some))) target = -1;
+                batches[b].counted += target >= 0;
+            }
+        }
         Result out;
         out.step = learner.gradients(batches);
         learner.update(1e-3, out.step.norm);
         out.gradient = floats_of(*device, learner.optimizer().m());
         return out;
     };
-    const Result whole = sequences(1, Through::truncated, Recomputation::none);
-    for (const Recomputation recompute : {Recomputation::none, Recomputation::block}) {
-        const Result exact = sequences(3, Through::exact, recompute);
-        EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6);
-        EXPECT_LT(distance(exact.gradient, whole.gradient), 1e-5);
-        const Result truncated = sequences(3, Through::truncated, recompute);
-        EXPECT_NEAR(truncated.step.loss, whole.step.loss, 1e-6);
-        EXPECT_GT(distance(truncated.gradient, whole.gradient), 1e-3);
-        EXPECT_LT(distance(truncated.gradient, whole.gradient), 0.5);
+    const Result whole = step(all), a = step(some), b = step(others);
+    ASSERT_EQ(a.step.counted + b.step.counted, whole.step.counted);
+    ASSERT_GT(a.step.counted, 0);
+    const auto share =
+        static_cast<double>(a.step.counted) / static_cast<double>(whole.step.counted);
+    EXPECT_NEAR(share * a.step.loss + (1 - share) * b.step.loss, whole.step.loss, 1e-6);
+    std::vector<float> sum;
+    for (size_t i = 0; i < a.gradient.size(); ++i)
+        sum.push_back(static_cast<float>(share * static_cast<double>(a.gradient[i]) +
+                                         (1 - share) * static_cast<double>(b.gradient[i])));
+    EXPECT_LT(distance(sum, whole.gradient), 1e-5);
+    EXPECT_GT(distance(a.gradient, whole.gradient), 0.05);
+    const Result none = step(nothing);
+    EXPECT_EQ(none.step.counted, 0);
+    EXPECT_EQ(none.step.loss, 0);
+    EXPECT_EQ(none.step.norm, 0);
+}
+
+TEST_F(LearnerTest, AdaptersLeaveTheFrozenWeightsAndTakeLittleMemory) {
+    TrainConfig config = testing::small_config(directory / "run");
+    const auto device = make_cpu_device(2);
+    const Model plain(config.model);
+    std::vector<float> base(static_cast<size_t>(plain.params().flat_size()));
+    initialize(plain.params(), config.model, 4, base.data());
+    const ShardSet shards(directory / "train.tnl");
+    ShardSource source(shards, {config.train.length, true, true}, {3, 0, 0});
+    std::vector<TokenRows> batches(1);
+    source.next(config.train.rows, batches[0]);
+    for (const char* dtype : {"f32", "bf16"}) {
+        config.train.dtype = dtype;
+        const Model adapted(config.model, {2, 4, {}});
+        const ParamTable& table = adapted.params();
+        std::vector<float> all(static_cast<size_t>(table.flat_size()));
+        std::copy(base.begin(), base.end(), all.begin());
+        initialize(table, config.model, 5, all.data());
+        Learner whole(config, plain, *device), low(config, adapted, *device);
+        whole.set_weights(base.data());
+        low.set_weights(all.data());
+        const Tensor frozen = low.weights().slice(0, 0, table.trained_begin());
+        const auto bytes_of = [](const Tensor& t) {
+            return std::string(static_cast<const char*>(t.data), static_cast<size_t>(t.bytes()));
+        };
+        const std::string before = bytes_of(frozen);
+        EXPECT_EQ(before, bytes_of(whole.weights()));
+        EXPECT_EQ(low.loss_sum(batches[0]), whole.loss_sum(batches[0])) << "B = 0";
+        const auto first = low.gradients(batches);
+        EXPECT_EQ(first.loss, whole.gradients(batches).loss);
+        for (int i = 0; i < 20; ++i) low.update(1e-2, low.gradients(batches).norm);
+        EXPECT_LT(low.gradients(batches).loss, first.loss - 0.05);
+        EXPECT_EQ(bytes_of(frozen), before);
+        const MemoryPlan a = plan_memory(config, plain, *device),
+                         b = plan_memory(config, adapted, *device);
+        const auto bytes = [](const MemoryPlan& plan, const std::string& name) {
+            for (const auto& [line, n] : plan.lines)
+                if (line.starts_with(name)) return n;
+            return size_t{0};
+        };
+        const auto trained = static_cast<size_t>(table.trained_size());
+        EXPECT_EQ(bytes(b, "gradients"), 4 * trained);
+        EXPECT_EQ(bytes(b, "AdamW"), 8 * trained);
+        EXPECT_EQ(bytes(b, "master"), config.train.dtype == "bf16" ? 4 * trained : 0);
+        EXPECT_LT(bytes(b, "gradients"), bytes(a, "gradients") / 4);
     }
 }
 

@@ -4,17 +4,17 @@ namespace tnl {
 
 std::vector<DecayRange> decay_ranges(const ParamTable& table) {
     std::vector<DecayRange> ranges;
-    for (const Param& p : table.all()) {
+    for (const Param& p : table.trained()) {
         if (!ranges.empty() && ranges.back().decay == p.decay) continue;
-        if (!ranges.empty()) ranges.back().end = p.offset;
-        ranges.push_back({p.offset, table.flat_size(), p.decay});
+        if (!ranges.empty()) ranges.back().end = p.offset - table.trained_begin();
+        ranges.push_back({p.offset - table.trained_begin(), table.trained_size(), p.decay});
     }
     return ranges;
 }
 
 OptimizerBytes optimizer_bytes(const OptimizerConfig& config, const ParamTable& table,
                                DType dtype) {
-    const size_t one = static_cast<size_t>(table.flat_size()) * sizeof(float);
+    const size_t one = static_cast<size_t>(table.trained_size()) * sizeof(float);
     const bool master = dtype != DType::f32 && config.rounding == Rounding::nearest;
     return {2 * one, master ? one : 0};
 }
@@ -23,12 +23,12 @@ Optimizer::Optimizer(const OptimizerConfig& config, const ParamTable& table, Dev
                      Tensor weights)
     : config_(config), device_(device), kernels_(&kernels_for(device)),
       ranges_(decay_ranges(table)), weights_(weights),
-      m_(device, DType::f32, {table.flat_size()}, config.memory),
-      v_(device, DType::f32, {table.flat_size()}, config.memory) {
-    TNL_CHECK(weights.is({table.flat_size()}), "weights have shape {}, wanted [{}]",
-              weights.shape_string(), table.flat_size());
+      m_(device, DType::f32, {table.trained_size()}, config.memory),
+      v_(device, DType::f32, {table.trained_size()}, config.memory) {
+    TNL_CHECK(weights.is({table.trained_size()}), "weights have shape {}, wanted [{}]",
+              weights.shape_string(), table.trained_size());
     if (optimizer_bytes(config, table, weights.dtype).master > 0)
-        own_master_ = OwnedTensor(device, DType::f32, {table.flat_size()}, config.memory);
+        own_master_ = OwnedTensor(device, DType::f32, {table.trained_size()}, config.memory);
     master_ = weights.dtype == DType::f32 ? weights : Tensor(own_master_);
     for (const Tensor& t : {Tensor(m_), Tensor(v_)})
         device.zero(t.data, static_cast<size_t>(t.bytes()));

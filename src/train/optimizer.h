@@ -1,6 +1,6 @@
-// AdamW (1711.05101) over the flat buffers of all parameters. Moments are f32, as are the master
-// weights; where the run computes in bf16 the working weights are their rounded copy, or, with
-// stochastic rounding, the only ones.
+// AdamW (1711.05101) over the flat buffers of all that is trained. Moments are f32, as are the
+// master weights; where the run computes in bf16 the working weights are their rounded copy, or,
+// with stochastic rounding, the only ones.
 #pragma once
 
 #include "model/params.h"
@@ -23,20 +23,21 @@ struct DecayRange {
     bool decay = false;
     friend bool operator==(const DecayRange&, const DecayRange&) = default;
 };
-// In order, covering [0, flat_size): padding goes with the parameter before it (it is zero, and
-// stays so).
+// Of what is trained, in order, covering [0, trained_size): padding goes with the parameter before
+// it (it is zero, and stays so).
 std::vector<DecayRange> decay_ranges(const ParamTable& table);
 
 class Optimizer {
   public:
-    // weights: [flat_size] f32 or bf16, on the device; must outlive this.
+    // weights: of what is trained, [trained_size] f32 or bf16, on the device; must outlive this.
     Optimizer(const OptimizerConfig& config, const ParamTable& table, Device& device,
               Tensor weights);
 
     // Takes f32 host values as the weights: master, and the working copy rounded to nearest.
     void set_master(const float* host);
 
-    // One update with gradients [flat_size] f32: lr in absolute terms, gradient_scale multiplies g.
+    // One update with gradients [trained_size] f32: lr in absolute terms, gradient_scale multiplies
+    // g.
     void step(Tensor gradients, double lr, double gradient_scale);
 
     // What to multiply a gradient of this norm by: clip / norm where the norm is larger, else 1.

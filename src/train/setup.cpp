@@ -1,5 +1,7 @@
 #include "train/setup.h"
 
+#include "base/file.h"
+#include "data/tokenize.h"
 #include "model/checkpoint.h"
 #include "text/tokenizer.h"
 
@@ -45,12 +47,70 @@ LoaderOptions loader_options(const TrainConfig& config, bool shuffle, int64_t pi
     return options;
 }
 
+bool is_text_file(const std::string& path) {
+    fs::path name = fs::path(path).filename();
+    if (name.extension() == ".gz" || name.extension() == ".zst") name = name.stem();
+    return is_jsonl(path) || name.extension() == ".txt";
+}
+
+fs::path tokenizer_for_text(const TrainConfig& config, const fs::path& text) {
+    if (!config.data.tokenizer.empty()) return existing("data.tokenizer", config.data.tokenizer);
+    for (const fs::path& directory : {fs::path(config.init), text.parent_path()})
+        if (!directory.empty() && fs::exists(directory / "tokenizer.model"))
+            return directory / "tokenizer.model";
+    throw UsageError(fmt::format("data.tokenizer is not given: wanted the tokenizer.model to read "
+                                 "{} with, which is neither in init nor beside the text",
+                                 text.string()));
+}
+
 } // namespace
+
+void tokenize_text_data(TrainConfig& config, const fs::path& directory, std::FILE* out) {
+    DataConfig& data = config.data;
+    if (!is_text_file(data.train)) {
+        if (is_text_file(data.validation))
+            throw UsageError(fmt::format("data.validation = {}: wanted tokens, as data.train = {} "
+                                         "is: \"transnormer tokenize --val\" makes them",
+                                         data.validation, data.train));
+        return;
+    }
+    const fs::path train = existing("data.train", data.train);
+    const fs::path output = fs::absolute(directory).lexically_normal();
+    if (data.validation == (output / "val").string()) data.validation.clear(); // of this run's own
+    if (!data.validation.empty() && !is_text_file(data.validation))
+        throw UsageError(fmt::format("data.validation = {}: wanted a .jsonl or .txt file, as "
+                                     "data.train = {} is",
+                                     data.validation, data.train));
+    const Tokenizer tokenizer{tokenizer_for_text(config, train)};
+    ReaderOptions reading;
+    reading.format = ChatTemplate::load_or_plain(data.chat_template);
+    DocumentReader reader({train.string()}, reading);
+    std::optional<DocumentReader> held_out;
+    if (!data.validation.empty())
+        held_out.emplace(
+            std::vector<std::string>{existing("data.validation", data.validation).string()},
+            reading);
+    TokenizeOptions options;
+    options.output = output;
+    options.val_fraction = data.val_fraction;
+    options.bos = config.model.add_bos_token && tokenizer.bos() >= 0;
+    options.threads = config.train.threads;
+    fs::create_directories(output);
+    const TokenizeResult r =
+        tokenize(reader, held_out ? &*held_out : nullptr, tokenizer, options, {});
+    write_file_atomic(output / "tokenizer.model", tokenizer.serialized());
+    fmt::print(out, "text    {}: {} documents, {} instructions; {} tokens, {} to be learned\n",
+               data.train, r.read.documents, r.read.instructions, r.train.tokens + r.val.tokens,
+               r.train.learned + r.val.learned);
+    data.train = output.string();
+    data.tokenizer = (output / "tokenizer.model").string();
+    data.validation.clear(); // val/ beside it, where there is one
+}
 
 void find_data(DataConfig& data) {
     if (data.train.empty())
         throw UsageError("data.train is not given: wanted the directory that \"transnormer "
-                         "tokenize\" wrote, as data.train=DIR");
+                         "tokenize\" wrote, as data.train=DIR, or a .jsonl file");
     const fs::path train = shards_below(existing("data.train", data.train), "train");
     data.train = train.string();
     if (!data.validation.empty())
@@ -113,7 +173,7 @@ double measure_step_seconds(const TrainConfig& config, const Model& model, Devic
     constexpr double kSeconds = 3; // enough for a median
     const LoaderState begin = source.state();
     Learner learner(config, model, device);
-    learner.optimizer().set_master(first_weights(config, model).data());
+    learner.set_weights(first_weights(config, model).data());
     std::vector<TokenRows> batches(static_cast<size_t>(config.train.accumulate));
     std::vector<double> seconds;
     double total = 0;
@@ -134,13 +194,13 @@ double measure_step_seconds(const TrainConfig& config, const Model& model, Devic
 
 std::vector<float> first_weights(const TrainConfig& config, const Model& model) {
     std::vector<float> flat(static_cast<size_t>(model.params().flat_size()));
-    if (config.init.empty()) {
-        initialize(model.params(), model.config(), config.train.seed, flat.data());
-    } else {
+    if (!config.init.empty()) {
         ThreadPool threads(config.train.threads);
         load_weights(config.init, model.params(),
                      Tensor(flat.data(), DType::f32, {model.params().flat_size()}), threads);
     }
+    if (config.init.empty() || model.params().has_adapters())
+        initialize(model.params(), model.config(), config.train.seed, flat.data());
     return flat;
 }
 

@@ -7,12 +7,21 @@
 #include "train/config.h"
 #include "train/learner.h"
 
+#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
 
 namespace tnl {
+
+// Tokenizes data.train and data.validation where they are text files (.jsonl, .txt), into
+// `directory`, and makes them and data.tokenizer name what is there. The model says whether
+// documents begin with bos. The same files give the same tokens, so that a run that goes on may do
+// it again. Throws UsageError where there is no tokenizer or where validation is shards beside
+// text.
+void tokenize_text_data(TrainConfig& config, const std::filesystem::path& directory,
+                        std::FILE* out);
 
 // Replaces data.* by absolute paths of shards and of a tokenizer.model: a directory that tokenize
 // wrote stands for its train/ and val/. Throws UsageError where data.train is empty, and naming the
@@ -37,7 +46,8 @@ void fit_model(TrainConfig& config, const ShardSet& data, const std::vector<std:
 double measure_step_seconds(const TrainConfig& config, const Model& model, Device& device,
                             BatchSource& source);
 
-// The run's first weights, [flat_size] f32: random, or those of config.init.
+// The run's first weights, [flat_size] f32: random, or those of config.init, adapters as they
+// begin.
 std::vector<float> first_weights(const TrainConfig& config, const Model& model);
 
 } // namespace tnl

@@ -127,8 +127,9 @@ inline void make_llama(TrainConfig& c) {
 struct RunBed {
     RunBed(TrainConfig c, const std::filesystem::path& train_shard,
            const std::filesystem::path& validation_shard)
-        : config(std::move(c)), device(make_cpu_device(config.train.threads)), model(config.model),
-          train_shards(train_shard), validation_shards(validation_shard),
+        : config(std::move(c)), device(make_cpu_device(config.train.threads)),
+          model(config.model, config.train.lora), train_shards(train_shard),
+          validation_shards(validation_shard),
           train(train_shards, train_options(), {config.train.seed, 0, 0}),
           validation(validation_shards, options(false)), out(std::fopen("/dev/null", "w")) {}
     ~RunBed() { std::fclose(out); }
@@ -142,7 +143,7 @@ struct RunBed {
     }
     TrainerParts parts() { return parts(train); }
     TrainerParts parts(BatchSource& source) {
-        return {config, model, *device, source, &validation, std::nullopt, out};
+        return {config, model, *device, source, &validation, std::nullopt, base, out};
     }
     void start(Trainer& trainer) const { trainer.start(first_weights(config, model).data()); }
 
@@ -151,6 +152,7 @@ struct RunBed {
     Model model;
     ShardSet train_shards, validation_shards;
     ShardSource train, validation;
+    AdapterBase base; // of runs that train adapters
     std::FILE* out;
 };
 

@@ -19,9 +19,10 @@ bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 
 double training_flops_per_token(const Model& model, int64_t length) {
     const ModelConfig& c = model.config();
-    double weights = 0;
-    for (const Param& p : model.params().all())
+    double weights = 0, adapters = 0;
+    for (const Param& p : model.params().base())
         if (p.shape.size() == 2) weights += static_cast<double>(p.size);
+    for (const Param& p : model.params().adapters()) adapters += static_cast<double>(p.size);
     if (!c.tie_word_embeddings) // a look-up multiplies nothing
         weights -= static_cast<double>(c.vocab_size * c.decoder_embed_dim);
     // k^T v and q S: 2 Dk D each, a head; q k^T and p v: 2 D each, a head and token seen. Twice
@@ -31,7 +32,8 @@ double training_flops_per_token(const Model& model, int64_t length) {
     for (int64_t l = 0; l < c.decoder_layers; ++l)
         attention += 12.0 * static_cast<double>(c.hidden_dim) *
                      (c.is_llama() ? seen : static_cast<double>(c.key_dim(l)));
-    return 6 * weights + attention;
+    // Frozen weights have no gradient: a third less. Of adapters h is made twice.
+    return (model.params().has_adapters() ? 4 : 6) * weights + 7 * adapters + attention;
 }
 
 Trainer::Trainer(const TrainerParts& parts)
@@ -41,14 +43,18 @@ Trainer::Trainer(const TrainerParts& parts)
       progress_(config_.log.every, parts.out) {
     state_.device = parts.device.name();
     state_.data = parts.train.fingerprint();
+    state_.base = parts.base.checksum;
 }
 
 void Trainer::start(const float* weights) {
-    learner_.optimizer().set_master(weights);
+    learner_.set_weights(weights);
     parts_.train.seek({config_.train.seed, 0, 0});
 }
 
-void Trainer::resume(int64_t step) {
+void Trainer::resume(int64_t step, const float* weights) {
+    TNL_CHECK(weights != nullptr || !parts_.model.params().has_adapters(),
+              "a run that trains adapters goes on without the weights they are for");
+    if (weights != nullptr) learner_.set_frozen(weights);
     const std::string device = state_.device, data = state_.data;
     const fs::path checkpoint = store_.path_of(step);
     try {
@@ -65,6 +71,11 @@ void Trainer::resume(int64_t step) {
     if (state_.data != data)
         fail("{}: trained on other data: {}; data.train is {}", checkpoint.string(), state_.data,
              data);
+    if (state_.base != parts_.base.checksum)
+        fail(
+            "{}: its adapters are of other weights (checksum {}) than those of init = {} (checksum "
+            "{})",
+            checkpoint.string(), state_.base, config_.init, parts_.base.checksum);
     parts_.train.seek(state_.loader);
     store_.remove_after(step); // not before the checkpoint was found to be right
     if (state_.device != device)
@@ -123,35 +134,42 @@ void Trainer::profile() {
 void Trainer::step() {
     const double begin = seconds_now();
     for (TokenRows& batch : batches_) parts_.train.next(config_.train.rows, batch);
-    const auto [loss, norm] = learner_.gradients(batches_);
-    last_loss_ = loss;
+    const Learner::Step step = learner_.gradients(batches_);
     ++state_.step; // the one that what follows speaks of
-    const Guard::Verdict verdict = guard_.judge(loss, norm);
     const double lr = config_.optimizer.lr * schedule_.factor(state_.step - 1);
-    if (verdict.stop) fail("{}; the run stopped before its update", verdict.reason);
-    if (verdict.apply)
-        learner_.update(lr, norm);
+    if (step.counted > 0)
+        judge_and_update(step, lr);
     else
-        progress_.print(fmt::format("step {}: {}; update skipped", state_.step, verdict.reason));
+        progress_.print(fmt::format("step {}: no token to learn; update skipped", state_.step));
     state_.tokens += config_.step_tokens();
     state_.loader = parts_.train.state();
     state_.seconds += seconds_now() - begin;
     state_.eval_loss.reset();
     const bool last = state_.step == config_.train.steps;
-    if (last || due(state_.step, config_.log.every)) log(loss, norm, lr);
-    report(loss);
+    if (last || due(state_.step, config_.log.every)) log(step, lr);
+    report();
 }
 
-void Trainer::log(double loss, double norm, double lr) {
+void Trainer::judge_and_update(const Learner::Step& step, double lr) {
+    last_loss_ = step.loss;
+    const Guard::Verdict verdict = guard_.judge(step.loss, step.norm);
+    if (verdict.stop) fail("{}; the run stopped before its update", verdict.reason);
+    if (verdict.apply)
+        learner_.update(lr, step.norm);
+    else
+        progress_.print(fmt::format("step {}: {}; update skipped", state_.step, verdict.reason));
+}
+
+void Trainer::log(const Learner::Step& step, double lr) {
     const double tokens = static_cast<double>((state_.step - logged_step_) * config_.step_tokens());
     speed_ = tokens / std::max(1e-9, state_.seconds - logged_seconds_);
     logged_step_ = state_.step;
     logged_seconds_ = state_.seconds;
     Json line;
     line["step"] = state_.step;
-    line["loss"] = loss;
+    if (step.counted > 0) line["loss"] = step.loss;
     line["lr"] = lr;
-    line["grad_norm"] = norm;
+    if (step.counted > 0) line["grad_norm"] = step.norm;
     line["tokens"] = state_.tokens;
     line["epoch"] = state_.loader.epoch;
     line["tokens_per_second"] = speed_;
@@ -163,12 +181,12 @@ void Trainer::log(double loss, double norm, double lr) {
     metrics_->write(line, "train");
 }
 
-void Trainer::report(double loss) {
+void Trainer::report() {
     const auto done = static_cast<double>(state_.step - first_step_);
     ProgressState p;
     p.step = state_.step;
     p.steps = config_.train.steps;
-    p.loss = loss;
+    p.loss = last_loss_.value_or(0);
     p.tokens_per_second = speed_ > 0 ? speed_
                                      : static_cast<double>(state_.step - logged_step_) *
                                            static_cast<double>(config_.step_tokens()) /
@@ -211,7 +229,7 @@ void Trainer::save() {
     }
     metrics_->sync(); // a checkpoint is never ahead of them
     try {
-        store_.save(next, config_, learner_, parts_.tokenizer);
+        store_.save(next, config_, learner_, parts_.tokenizer, parts_.base);
     } catch (const std::exception& e) {
         fail("the checkpoint could not be saved: {}", e.what());
     }

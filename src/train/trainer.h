@@ -19,6 +19,7 @@ struct TrainerParts {
     BatchSource& train;
     BatchSource* validation = nullptr; // may be absent
     std::optional<std::filesystem::path> tokenizer;
+    AdapterBase base = {};          // of adapters that are trained: what checkpoints say of it
     std::FILE* out = stdout;        // for progress
     StepProfile* profile = nullptr; // of some steps, told when done; may be absent
 };
@@ -29,9 +30,10 @@ class Trainer {
     explicit Trainer(const TrainerParts& parts);
 
     // Begins the run with these weights, [flat_size] f32; or goes on from a checkpoint of it, which
-    // becomes the latest: throws, naming the one before it, where it is damaged.
+    // becomes the latest: throws, naming the one before it, where it is damaged. Where adapters are
+    // trained it holds those alone, and the frozen weights come from `weights`.
     void start(const float* weights);
-    void resume(int64_t step);
+    void resume(int64_t step, const float* weights = nullptr);
 
     enum class Outcome { finished, interrupted };
     // Runs to the last step, or until a stop is asked for (stop_signal.h); either way the last step
@@ -51,8 +53,9 @@ class Trainer {
     void step();
     void evaluate_now();
     void save();
-    void log(double loss, double norm, double lr);
-    void report(double loss);
+    void log(const Learner::Step& step, double lr);
+    void report();
+    void judge_and_update(const Learner::Step& step, double lr);
     void profile();
     std::string last_good() const;
 

@@ -1,6 +1,7 @@
 #include "train/trainer.h"
 
 #include "base/json.h"
+#include "model/checkpoint.h"
 #include "train/testbed.h"
 
 #include <gmock/gmock.h>
@@ -72,17 +73,31 @@ class TrainerTest : public ::testing::Test {
     // Begins the run, or goes on with it from its latest checkpoint, until the source does `what`.
     Outcome run(const TrainConfig& c, int after = -1, std::function<void()> what = {}) const {
         const auto b = bed(c);
+        if (c.train.lora.rank > 0) b->base = {c.init, weights_checksum(c.init)};
         DisturbedSource source(b->train, after, std::move(what));
         Trainer trainer(b->parts(source));
         if (const auto steps = checkpoint_steps(c.run); !steps.empty())
-            trainer.resume(steps.back());
+            trainer.resume(steps.back(), first_weights(b->config, b->model).data());
         else
             b->start(trainer);
         return trainer.run();
     }
+    // A model for runs that train adapters.
+    std::string write_base(const std::string& name, uint64_t seed) const {
+        const TrainConfig c = config("none");
+        const Model model(c.model);
+        const auto device = make_cpu_device(1);
+        OwnedTensor flat(*device, DType::f32, {model.params().flat_size()});
+        initialize(model.params(), model.config(), seed, flat.as<float>());
+        save_model(directory / name, model, flat, *device, {DType::f32, 1 << 30, std::nullopt});
+        return (directory / name).string();
+    }
     void expect_same_end(const std::string& a, const std::string& b) const {
-        for (const char* file : {"model.safetensors", "optimizer.safetensors"}) {
-            const fs::path at = fs::path("checkpoints/step-00000012") / file;
+        const fs::path last = "checkpoints/step-00000012";
+        const bool adapters = fs::exists(directory / a / last / "adapter_model.safetensors");
+        for (const char* file : {adapters ? "adapter_model.safetensors" : "model.safetensors",
+                                 "optimizer.safetensors"}) {
+            const fs::path at = last / file;
             EXPECT_EQ(read_file(directory / a / at), read_file(directory / b / at)) << file;
         }
         EXPECT_EQ(metrics_of(directory / a), metrics_of(directory / b));
@@ -162,8 +177,10 @@ class ResumeTest : public TrainerTest, public ::testing::WithParamInterface<Vari
 
 TEST_P(ResumeTest, IsTheUninterruptedRunBitForBit) {
     TrainConfig whole = config("whole"), parts = config("parts");
-    GetParam().set(whole);
-    GetParam().set(parts);
+    for (TrainConfig* c : {&whole, &parts}) {
+        GetParam().set(*c);
+        if (c->train.lora.rank > 0) c->init = write_base("base", 8);
+    }
     EXPECT_EQ(run(whole), Outcome::finished);
 
     const auto a = static_cast<int>(parts.train.accumulate);
@@ -199,6 +216,28 @@ INSTANTIATE_TEST_SUITE_P(
                                   c.train.pieces = 3;
                                   c.train.accumulate = 2;
                               }},
+                      Variant{"documents_over_steps",
+                              [](TrainConfig& c) {
+                                  c.train.pieces = 3;
+                                  c.train.accumulate = 2;
+                              }},
+                      Variant{"documents_over_pieces",
+                              [](TrainConfig& c) {
+                                  c.train.pieces = 4;
+                                  c.train.accumulate = 4;
+                                  c.train.through = Through::exact;
+                              }},
+                      Variant{"adapters", [](TrainConfig& c) { c.train.lora.rank = 3; }},
+                      Variant{"adapters_without_masters",
+                              [](TrainConfig& c) {
+                                  c.train.lora.rank = 3;
+                                  testing::use_stochastic_rounding(c);
+                              }},
+                      Variant{"bf16_adapters",
+                              [](TrainConfig& c) {
+                                  c.train.lora = {2, 8, {"l1", "l3", "out_proj"}};
+                                  c.train.dtype = "bf16";
+                              }},
                       Variant{"low_rank_gate", [](TrainConfig& c) { c.model.gate_dim = 5; }},
                       Variant{"llama", testing::make_llama},
                       Variant{"llama_recomputing_rows",
@@ -215,6 +254,34 @@ INSTANTIATE_TEST_SUITE_P(
                                   c.optimizer.clip = 0;
                               }}),
     [](const auto& i) { return std::string(i.param.name); });
+
+TEST_F(TrainerTest, AdaptersLearnAndTheirCheckpointsHoldThemAlone) {
+    TrainConfig c = config("run");
+    c.init = write_base("base", 8);
+    c.train.lora.rank = 4;
+    c.train.steps = 60;
+    c.optimizer.lr = 3e-2;
+    EXPECT_EQ(run(c), Outcome::finished);
+    std::vector<std::string> files;
+    const fs::path last = fs::path(c.run) / "checkpoints/step-00000060";
+    for (const auto& entry : fs::directory_iterator(last))
+        files.push_back(entry.path().filename().string());
+    EXPECT_THAT(files,
+                ::testing::UnorderedElementsAre("adapter_config.json", "adapter_model.safetensors",
+                                                "optimizer.safetensors", "trainer.json"));
+    const Adapter adapter(last);
+    EXPECT_EQ(adapter.base().path, c.init);
+    EXPECT_EQ(adapter.base().checksum, weights_checksum(c.init));
+    std::istringstream lines(read_file(fs::path(c.run) / "metrics.jsonl"));
+    std::vector<double> losses;
+    for (std::string line; std::getline(lines, line);)
+        if (const Json json = Json::parse(line); json.contains("loss"))
+            losses.push_back(json["loss"].get<double>());
+    EXPECT_LT(losses.back(), losses.front() - 0.05); // embeddings are frozen
+    // What it learned is for these weights.
+    c.init = write_base("other", 9);
+    EXPECT_THAT(error_of([&] { run(c); }), HasSubstr("are of other weights"));
+}
 
 TEST_F(TrainerTest, TheSameConfigGivesTheSameBits) {
     run(config("a"));

@@ -16,6 +16,14 @@ struct Checker {
         TNL_CHECK(width <= 1 || t.stride[3] == 1,
                   "lightning attention: the last stride of {} is {}, wanted 1", name, t.stride[3]);
     }
+    // Whether there are any.
+    bool slots(const Tensor& t) const {
+        if (t.rank == 0) return false;
+        TNL_CHECK(t.is({shape.sequences}) && t.dtype == DType::i32,
+                  "lightning attention: slots are {} {}, wanted i32 [sequences={}]",
+                  name_of(t.dtype), t.shape_string(), shape.sequences);
+        return true;
+    }
     void state(const Tensor& t, const char* name, bool slots = false) const {
         if (t.rank == 0) return;
         const int64_t states = slots && t.rank == 4 ? t.shape[0] : shape.sequences;
@@ -69,11 +77,7 @@ Checker begin(const Tensor& q, const Tensor& v, const Tensor& cu, bool offsets_o
 
 LightningShape check(const LightningForward& call) {
     const Checker c = begin(call.q, call.v, call.cu_seqlens, call.offsets_on_device);
-    const bool slots = call.slots.rank != 0;
-    if (slots)
-        TNL_CHECK(call.slots.is({c.shape.sequences}) && call.slots.dtype == DType::i32,
-                  "lightning attention: slots are {} {}, wanted i32 [sequences={}]",
-                  name_of(call.slots.dtype), call.slots.shape_string(), c.shape.sequences);
+    const bool slots = c.slots(call.slots);
     c.tensor(call.q, "q", c.shape.D);
     c.tensor(call.k, "k", c.shape.D);
     c.tensor(call.v, "v", c.shape.E);
@@ -94,9 +98,10 @@ LightningShape check(const LightningBackward& call) {
     c.tensor(call.dk, "dk", c.shape.D);
     c.tensor(call.dv, "dv", c.shape.E);
     c.slopes(call.slopes);
-    c.state(call.state_in, "state_in");
-    c.state(call.dstate_out, "dstate_out");
-    c.state(call.dstate_in, "dstate_in");
+    const bool slots = c.slots(call.slots);
+    c.state(call.state_in, "state_in", slots);
+    c.state(call.dstate_out, "dstate_out", slots);
+    c.state(call.dstate_in, "dstate_in", slots);
     return c.shape;
 }
 

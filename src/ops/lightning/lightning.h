@@ -60,6 +60,7 @@ struct LightningBackward {
     float scale = 1;
     Tensor workspace;
     bool offsets_on_device = false;
+    Tensor slots{}; // as in forward, of state_in, dstate_out and dstate_in
 };
 
 // Checks every shape, stride and dtype of a call; throws naming the argument. Returns the shape.

@@ -183,8 +183,9 @@ void lightning_forward(Stream& s, const LightningForward& call) {
 void lightning_backward(Stream& s, const LightningBackward& call) {
     const LightningShape shape = check(call);
     CudaStream& stream = cuda_of(s);
-    const Common common = common_of(stream, shape, call.slopes, call.cu_seqlens,
-                                    call.offsets_on_device, call.workspace);
+    Common common = common_of(stream, shape, call.slopes, call.cu_seqlens, call.offsets_on_device,
+                              call.workspace);
+    if (call.slots.rank) common.slots = call.slots.as<int32_t>();
     const ScanPlan plan = plan_call(shape, LightningPass::backward, scan_target(stream, call));
     if (plan.kernel == ScanKernel::sm90)
         return sm90_backward(stream, plan, shape, call, common.cu_seqlens,

@@ -312,6 +312,42 @@ TEST(CudaLightning, SlotsAndOffsetsOnTheDevice) {
                     {DType::f64, DType::f32, DType::bf16, DType::f16});
 }
 
+TEST(CudaLightning, SlotsOfTheBackward) {
+    TNL_NEEDS_GPU();
+    const std::vector<int32_t> slots{3, -1, 0, 5};
+    for (const auto& cu_seqlens : {std::vector<int32_t>{0, 1, 64, 64, 190},
+                                   std::vector<int32_t>{0, 3000, 3050, 3051, 7000}}) {
+        const Shape s{1, cu_seqlens.back(), 3, 64, 128};
+        Options o;
+        o.cu_seqlens = cu_seqlens;
+        compare(
+            [&](Bed& bed) {
+                LightningBackward call;
+                call.q = heads(bed, s, s.D, false);
+                call.k = heads(bed, s, s.D, false);
+                call.v = heads(bed, s, s.E, false);
+                call.dout = heads(bed, s, s.E, false);
+                call.dq = heads(bed, s, s.D, false, true);
+                call.dk = heads(bed, s, s.D, false, true);
+                call.dv = heads(bed, s, s.E, false, true);
+                call.slopes = slopes(bed, s.H);
+                call.state_in = bed.acc_input({7, s.H, s.D, s.E});
+                call.dstate_out = bed.acc_input({7, s.H, s.D, s.E});
+                call.dstate_in = bed.acc_input({7, s.H, s.D, s.E}); // slots of none stay
+                call.slots = bed.ints(slots);
+                call.cu_seqlens = offsets(o);
+                call.workspace =
+                    bed.bytes(bed.kernels.lightning_workspace(shape_of(s, o, bed.dtype), true));
+                bed.kernels.lightning_backward(bed.stream(), call);
+                bed.keep("dq", call.dq);
+                bed.keep("dk", call.dk);
+                bed.keep("dv", call.dv);
+                bed.keep("dstate", call.dstate_in);
+            },
+            "slots", kTolerance, {DType::f64, DType::f32, DType::bf16, DType::f16});
+    }
+}
+
 TEST(CudaLightning, NoTokensLeaveTheState) {
     TNL_NEEDS_GPU();
     Options o;

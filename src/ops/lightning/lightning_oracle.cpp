@@ -11,6 +11,13 @@ template <class T> T* row(const Tensor& t, const SequenceRange& r, int64_t token
     return t.as<T>() + r.row * t.stride[0] + (r.begin + token) * t.stride[1] + head * t.stride[2];
 }
 
+// Of a head among the states; negative: none.
+int64_t state_index(const Tensor& slots, const LightningShape& shape, int64_t sequence,
+                    int64_t head) {
+    const int64_t slot = state_of_sequence(slots, sequence);
+    return slot < 0 ? -1 : slot * shape.H + head;
+}
+
 template <class A> void load_state(std::vector<A>& state, const Tensor& from, int64_t index) {
     const size_t n = state.size();
     for (size_t i = 0; i < n; ++i)
@@ -42,8 +49,7 @@ void forward_head(const LightningForward& call, const LightningShape& shape, int
     const SequenceRange r = sequence_range(shape, call.cu_seqlens, sequence);
     const A lambda = std::exp(-call.slopes.as<A>()[head]), scale = static_cast<A>(call.scale);
     std::vector<A> S(static_cast<size_t>(D * E)), o(static_cast<size_t>(E));
-    const int64_t slot = state_of_sequence(call.slots, sequence);
-    const int64_t state = slot < 0 ? -1 : slot * shape.H + head;
+    const int64_t state = state_index(call.slots, shape, sequence, head);
     load_state(S, call.state_in, state);
     for (int64_t t = 0; t < r.length; ++t) {
         update(S, lambda, row<T>(call.k, r, t, head), row<T>(call.v, r, t, head), D, E);
@@ -68,7 +74,7 @@ void backward_queries(const LightningBackward& call, const LightningShape& shape
     const SequenceRange r = sequence_range(shape, call.cu_seqlens, sequence);
     const A lambda = std::exp(-call.slopes.as<A>()[head]), scale = static_cast<A>(call.scale);
     std::vector<A> S(static_cast<size_t>(D * E));
-    load_state(S, call.state_in, sequence * shape.H + head);
+    load_state(S, call.state_in, state_index(call.slots, shape, sequence, head));
     for (int64_t t = 0; t < r.length; ++t) {
         update(S, lambda, row<T>(call.k, r, t, head), row<T>(call.v, r, t, head), D, E);
         const T* dout = row<T>(call.dout, r, t, head);
@@ -92,7 +98,8 @@ void backward_keys(const LightningBackward& call, const LightningShape& shape, i
     const SequenceRange r = sequence_range(shape, call.cu_seqlens, sequence);
     const A lambda = std::exp(-call.slopes.as<A>()[head]), scale = static_cast<A>(call.scale);
     std::vector<A> G(static_cast<size_t>(D * E)), sum(static_cast<size_t>(E));
-    load_state(G, call.dstate_out, sequence * shape.H + head);
+    const int64_t state = state_index(call.slots, shape, sequence, head);
+    load_state(G, call.dstate_out, state);
     for (int64_t t = r.length - 1; t >= 0; --t) {
         const T *q = row<T>(call.q, r, t, head), *k = row<T>(call.k, r, t, head);
         const T *v = row<T>(call.v, r, t, head), *dout = row<T>(call.dout, r, t, head);
@@ -112,7 +119,7 @@ void backward_keys(const LightningBackward& call, const LightningShape& shape, i
         }
         for (int64_t e = 0; e < E; ++e) dv[e] = T(sum[static_cast<size_t>(e)]);
     }
-    store_state(G, call.dstate_in, sequence * shape.H + head);
+    store_state(G, call.dstate_in, state);
 }
 
 template <class F> void for_each_head(Stream& stream, const LightningShape& shape, F&& f) {

@@ -208,6 +208,7 @@ void sm90_backward(const CudaStream& stream, const ScanPlan& plan, const Lightni
     set_local(scans[2], plan, states, shape, true); // dv's, transposed
     Sm90Arguments p;
     p.cu_seqlens = cu_seqlens;
+    if (call.slots.rank) p.slots = call.slots.as<int32_t>();
     if (plan.segments > 1) {
         p.scans = 2;
         p.scan[0] = scans[0];

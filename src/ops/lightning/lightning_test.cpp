@@ -274,6 +274,87 @@ TEST(Lightning, packed_sequences_are_the_same_bits_as_separate_ones) {
     }
 }
 
+// States of slots, in any order and some of none, are those of the sequences in order.
+TEST(Lightning, slots_say_whose_state_is_whose) {
+    CpuBed bed(2);
+    const Problem p{.T = 200, .offsets = {0, 90, 93, 93, 200}};
+    const std::vector<int32_t> slots{5, -1, 0, 3};
+    const Operands in = make_operands(bed, p, DType::f32);
+    const Tensor which(const_cast<int32_t*>(slots.data()), DType::i32, {4});
+    const auto one = [&](const Tensor& states, int64_t i) { return states.slice(0, i, i + 1); };
+    std::vector<Path> all = paths();
+    all.push_back(oracle());
+    for (const Path& path : all) {
+        SCOPED_TRACE(path.name);
+        OwnedTensor plain_in = testing::converted(*bed.device, in.state_in, DType::f32),
+                    plain_out = testing::converted(*bed.device, in.dstate_out, DType::f32);
+        testing::fill(one(plain_in, 1), 0);
+        testing::fill(one(plain_out, 1), 0);
+        const OwnedTensor slot_in = unwritten(bed, DType::f32, {7, p.H, p.D, p.E}),
+                          slot_out = unwritten(bed, DType::f32, {7, p.H, p.D, p.E});
+        for (int64_t i = 0; i < 4; ++i)
+            for (const auto& [from, to] : {std::pair(Tensor(plain_in), Tensor(slot_in)),
+                                           std::pair(Tensor(plain_out), Tensor(slot_out))})
+                for (int64_t x = 0; slots[static_cast<size_t>(i)] >= 0 && x < one(from, i).size();
+                     ++x)
+                    testing::set_value(one(to, slots[static_cast<size_t>(i)]), x,
+                                       testing::value_at(one(from, i), x));
+        const auto call = [&](const Tensor& state_in, const Tensor& dstate_out,
+                              const Tensor& chosen, int64_t states) {
+            Outputs out;
+            out.o = unwritten(bed, DType::f32, {1, p.T, p.H, p.E});
+            out.dq = unwritten(bed, DType::f32, {1, p.T, p.H, p.D});
+            out.dk = unwritten(bed, DType::f32, {1, p.T, p.H, p.D});
+            out.dv = unwritten(bed, DType::f32, {1, p.T, p.H, p.E});
+            out.state_out = unwritten(bed, DType::f32, {states, p.H, p.D, p.E});
+            out.dstate_in = unwritten(bed, DType::f32, {states, p.H, p.D, p.E});
+            LightningForward f{.o = out.o,
+                               .state_out = out.state_out,
+                               .q = in.q,
+                               .k = in.k,
+                               .v = in.v,
+                               .slopes = in.slopes,
+                               .state_in = state_in,
+                               .cu_seqlens = in.cu_seqlens,
+                               .workspace = {}};
+            f.slots = chosen;
+            path.forward(bed.stream(), f);
+            LightningBackward b{.dq = out.dq,
+                                .dk = out.dk,
+                                .dv = out.dv,
+                                .dstate_in = out.dstate_in,
+                                .q = in.q,
+                                .k = in.k,
+                                .v = in.v,
+                                .slopes = in.slopes,
+                                .state_in = state_in,
+                                .cu_seqlens = in.cu_seqlens,
+                                .dout = in.dout,
+                                .dstate_out = dstate_out,
+                                .workspace = {}};
+            b.slots = chosen;
+            path.backward(bed.stream(), b);
+            return out;
+        };
+        const Outputs want = call(plain_in, plain_out, {}, 4),
+                      got = call(slot_in, slot_out, which, 7);
+        EXPECT_TRUE(identical(got.o, want.o));
+        EXPECT_TRUE(identical(got.dq, want.dq));
+        EXPECT_TRUE(identical(got.dk, want.dk));
+        EXPECT_TRUE(identical(got.dv, want.dv));
+        for (int64_t i = 0; i < 4; ++i) {
+            const int32_t slot = slots[static_cast<size_t>(i)];
+            if (slot < 0) continue;
+            EXPECT_TRUE(identical(one(got.state_out, slot), one(want.state_out, i))) << i;
+            EXPECT_TRUE(identical(one(got.dstate_in, slot), one(want.dstate_in, i))) << i;
+        }
+        for (const int64_t nobody : {1, 2, 4, 6}) {
+            EXPECT_TRUE(std::isnan(testing::value_at(one(got.state_out, nobody), 0)));
+            EXPECT_TRUE(std::isnan(testing::value_at(one(got.dstate_in, nobody), 0)));
+        }
+    }
+}
+
 // The sequence in parts, the state carried from one to the next in place.
 void expect_parts(const Path& path, const Problem& p, const std::vector<int64_t>& cuts,
                   double tolerance) {

@@ -1,4 +1,4 @@
-#include "serve/chat_template.h"
+#include "text/chat_template.h"
 
 #include "base/check.h"
 #include "base/json.h"
@@ -36,21 +36,50 @@ ChatTemplate ChatTemplate::load(const std::filesystem::path& file) {
     return out;
 }
 
+ChatTemplate ChatTemplate::load_or_plain(const std::string& file) {
+    return file.empty() ? plain() : load(file);
+}
+
+const ChatTemplate::Affixes& ChatTemplate::affixes_of(const std::string& role) const {
+    const auto affixes = roles.find(role);
+    if (affixes != roles.end()) return affixes->second;
+    throw UsageError(fmt::format("role is {}, wanted one of {}", role, role_names()));
+}
+
+std::string ChatTemplate::role_names() const {
+    std::string names;
+    for (const auto& [name, each] : roles) names += (names.empty() ? "" : ", ") + name;
+    return names;
+}
+
 std::string ChatTemplate::render(const std::vector<ChatMessage>& messages) const {
     std::string out = begin;
     for (const ChatMessage& message : messages) {
-        const auto affixes = roles.find(message.role);
-        if (affixes == roles.end()) {
-            std::string known;
-            for (const auto& [role, each] : roles) known += (known.empty() ? "" : ", ") + role;
-            throw UsageError(fmt::format("role is {}, wanted one of {}", message.role, known));
-        }
-        out += affixes->second.prefix + message.content + affixes->second.suffix;
+        const Affixes& affixes = affixes_of(message.role);
+        out += affixes.prefix + message.content + affixes.suffix;
     }
-    // The space before the reply's first word is part of its first token.
+    return out + before_reply();
+}
+
+// The space before the reply's first word is the reply's, as it is part of the word's token.
+std::string ChatTemplate::before_reply() const {
     std::string prefix = roles.at("assistant").prefix;
     while (prefix.ends_with(' ')) prefix.pop_back();
-    return out + prefix;
+    return prefix;
+}
+
+ChatTemplate::Lesson ChatTemplate::lesson(const std::vector<ChatMessage>& messages) const {
+    Lesson out{begin, {}};
+    for (size_t i = 0; i < messages.size(); ++i) {
+        const auto& [role, content] = messages[i];
+        const Affixes& affixes = affixes_of(role);
+        const bool reply = role == "assistant", last = i + 1 == messages.size();
+        const size_t begin_reply = out.text.size() + before_reply().size();
+        out.text += affixes.prefix + content;
+        if (!reply || !last) out.text += affixes.suffix;
+        if (reply) out.learned.push_back({begin_reply, out.text.size()});
+    }
+    return out;
 }
 
 } // namespace tnl
