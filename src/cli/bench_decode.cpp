@@ -62,7 +62,8 @@ int run_decode(const DecodeOptions& o) {
     const OwnedTensor weights = random_weights(model, *device, dtype);
     Session session(model, *device, weights, {dtype, o.batch, o.chunk});
     const int64_t weight_bytes = weight_bytes_read(model, dtype, o.batch);
-    decode_steps(session, o.tokens); // warm-up
+    decode_steps(session,
+                 std::max<int64_t>(o.tokens, 3)); // a step, its recording, a replay // warm-up
     session.reset(0, o.batch);
 
     BenchReport report;

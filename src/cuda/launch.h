@@ -26,8 +26,13 @@ void check_launch(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared) {
         cudaGetErrorString(error)));
 }
 
+// Only ever more: a graph that is being recorded may hold a launch that needs it.
 template <class... P> void allow_shared(void (*kernel)(P...), size_t shared) {
-    if (shared > kDefaultSharedMemory)
+    if (shared <= kDefaultSharedMemory) return;
+    cudaFuncAttributes now{};
+    check_cuda(cudaFuncGetAttributes(&now, reinterpret_cast<const void*>(kernel)),
+               "cudaFuncGetAttributes");
+    if (now.maxDynamicSharedSizeBytes < static_cast<int>(shared))
         check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
                                         cudaFuncAttributeMaxDynamicSharedMemorySize,
                                         static_cast<int>(shared)),
@@ -44,12 +49,21 @@ void launch(const CudaStream& stream, void (*kernel)(P...), dim3 grid, dim3 bloc
     check_launch(kernel, grid, block, shared);
 }
 
+// Whether the code that this GPU runs, the newest that was made for one not newer than it, knows
+// the instructions of cuda/early.cuh.
+inline bool knows_early(const cudaDeviceProp& gpu) {
+    int newest = 0;
+    for (const int made : {__CUDA_ARCH_LIST__})
+        if (made <= gpu.major * 100 + gpu.minor * 10 && made > newest) newest = made;
+    return newest >= 900;
+}
+
 // The same for a kernel that may begin before the one in front of it ends: see cuda/early.cuh for
 // what it has to do. On older GPUs and on borrowed streams it begins after that.
 template <class... P, class... A>
 void launch_early(const CudaStream& stream, void (*kernel)(P...), dim3 grid, dim3 block,
                   size_t shared, A&&... arguments) {
-    if (stream.props.major < 9 || stream.borrowed())
+    if (!knows_early(stream.props) || stream.borrowed())
         return launch(stream, kernel, grid, block, shared, static_cast<A&&>(arguments)...);
     if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
     allow_shared(kernel, shared);

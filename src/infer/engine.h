@@ -1,9 +1,9 @@
 // Serves requests that come and go at any time, on one session: a thread of its own admits them as
 // slots come free, reads their prompts in pieces between the steps of the others, and decodes all
 // that are under way as one batch. A request's tokens do not depend on its neighbours, nor on
-// whether the beginning of its prompt was found in the cache of prefixes. (In bf16 on the CPU the
-// order of a product's sum changes with the number of sequences in the batch, so there a text may
-// part from its twin where two tokens are nearly as likely.)
+// whether the beginning of its prompt was found in the cache of prefixes. (In bf16 on the CPU, and
+// on a GPU, the order of a sum may change with the number of sequences in the batch, so there a
+// text may part from its twin where two tokens are nearly as likely.)
 #pragma once
 
 #include "infer/generator.h"

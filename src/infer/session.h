@@ -108,6 +108,7 @@ class Session {
     // next are replayed. choose: with the greedy choice.
     void run_step(std::span<const int32_t> tokens, bool choose);
     void step(int64_t B, bool choose);
+    void record_or_replay(int64_t B, bool choose);
     void fetch_logits(Tensor h, std::span<const int64_t> to_rows);
     void score_rows(Tensor h, int64_t begin, const EachLogits& each);
     void download_logits(float* to, Tensor row);
@@ -127,6 +128,8 @@ class Session {
         bool ran = false;
         std::unique_ptr<Recording> recorded;
     };
+    // Each takes some of a GPU's memory, a node for each kernel.
+    static constexpr size_t kMostRecordings = 32;
     std::map<std::pair<int64_t, bool>, Step> steps_;             // of (B, choose)
     std::vector<int64_t> lengths_;                               // per slot
     std::vector<int32_t> ids_, positions_, cu_seqlens_, picked_; // host side of a call

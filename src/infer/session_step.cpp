@@ -34,9 +34,15 @@ void Session::run_step(std::span<const int32_t> tokens, bool choose) {
     auto* positions = ids + options_.slots;
     for (size_t i = 0; i < tokens.size(); ++i) {
         ids[i] = tokens[i];
-        positions[i] = static_cast<int32_t>(lengths_[i]++);
+        positions[i] = static_cast<int32_t>(lengths_[i]);
     }
+    record_or_replay(B, choose);
+    for (size_t i = 0; i < tokens.size(); ++i) ++lengths_[i];
+}
+
+void Session::record_or_replay(int64_t B, bool choose) {
     if (options_.kernels) return step(B, choose); // they may wait, to take the time
+    if (steps_.size() > kMostRecordings && !steps_.contains({B, choose})) steps_.clear();
     Step& known = steps_[{B, choose}];
     if (!known.ran) {
         step(B, choose);

@@ -177,9 +177,12 @@ void write_adapter(const fs::path& directory, const Model& model, const Tensor& 
                    Device& device, const AdapterBase& base) {
     const ParamTable& table = model.params();
     std::vector<TensorInfo> tensors;
-    std::set<std::string> targets;
+    // As they were asked for: they may name one layer alone. PEFT matches by endings, as we do.
+    const std::vector<std::string>& asked = model.lora().targets;
+    std::set<std::string> targets(asked.begin(), asked.end());
     for (const Param& p : table.adapters()) {
         tensors.push_back({file_name_of(p), "F32", p.shape, 0, 0});
+        if (!asked.empty()) continue;
         // "model.layers.0.token_mixer.out_proj.lora_A.weight": out_proj
         std::string layer = p.name.substr(0, p.name.rfind(".lora_"));
         for (int dots = 0; dots < 4; ++dots) layer.erase(0, layer.find('.') + 1);

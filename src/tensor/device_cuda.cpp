@@ -30,7 +30,7 @@ class CudaRecording final : public Recording {
 
     void replay() override {
         cuda_.use();
-        if (scratch_ != cuda_.scratch_address()) {
+        if (!executable_ || scratch_ != cuda_.scratch_address()) {
             check_cuda(cudaStreamSynchronize(cuda_.stream), "a kernel or copy");
             drop();
             record();
@@ -58,7 +58,9 @@ class CudaRecording final : public Recording {
         const cudaError_t made = cudaGraphInstantiate(&executable_, graph, 0);
         cudaGraphDestroy(graph);
         check_cuda(made, "cudaGraphInstantiate");
-        check_cuda(cudaGraphUpload(executable_, cuda_.stream), "cudaGraphUpload");
+        const cudaError_t sent = cudaGraphUpload(executable_, cuda_.stream);
+        if (sent != cudaSuccess) drop();
+        check_cuda(sent, "cudaGraphUpload");
     }
     void drop() noexcept {
         if (!executable_) return;

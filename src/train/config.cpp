@@ -94,7 +94,13 @@ void check_products(const TrainConfig& config) {
 void check_lora(const TrainConfig& config) {
     const LoraOptions& lora = config.train.lora;
     want(lora.rank >= 0, "train.lora.rank", lora.rank, "0 (no adapters) or more, such as 8 or 16");
-    if (lora.rank == 0) return;
+    if (lora.rank == 0) {
+        want(lora.targets.empty(), "train.lora.targets",
+             fmt::format("{}", fmt::join(lora.targets, ",")), "none, or train.lora.rank above 0");
+        want(lora.alpha == LoraOptions().alpha, "train.lora.alpha", lora.alpha,
+             "its default, or train.lora.rank above 0");
+        return;
+    }
     want(lora.alpha > 0, "train.lora.alpha", lora.alpha, "a positive number, such as 16");
     if (config.init.empty())
         throw UsageError(fmt::format("train.lora.rank = {}, init is not given: wanted the model "
@@ -120,19 +126,12 @@ void apply(ConfigBinding& binding, const TrainConfigSources& sources) {
 // Whether a run that goes on may change this: it leaves every number that the run computes alone,
 // or only their rounding (device, threads). The data is compared with the checkpoint's.
 bool may_change(const std::string& key) {
-    constexpr std::array kFree = {"init",
-                                  "data.train",
-                                  "data.validation",
-                                  "data.tokenizer",
-                                  "data.chat_template",
-                                  "data.val_fraction",
-                                  "eval.",
-                                  "checkpoint.",
-                                  "guard.",
-                                  "optimizer.memory",
-                                  "log.",
-                                  "train.device",
-                                  "train.threads"};
+    constexpr std::array kFree = {"data.train",        "data.validation",
+                                  "data.tokenizer",    "data.chat_template",
+                                  "data.val_fraction", "eval.",
+                                  "checkpoint.",       "guard.",
+                                  "optimizer.memory",  "log.",
+                                  "train.device",      "train.threads"};
     return std::any_of(kFree.begin(), kFree.end(),
                        [&](const char* prefix) { return key.starts_with(prefix); });
 }
@@ -277,10 +276,15 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
     for (size_t i = 0; i < before.fields().size(); ++i) {
         const std::string &key = before.fields()[i].key, &old = before.fields()[i].initial,
                           &now = after.fields()[i].initial;
-        if (old != now && !may_change(key))
+        // Adapters know their base by its checksum, wherever it lies.
+        const bool moved = key == "init" && (stored.train.lora.rank > 0 ||
+                                             fs::absolute(config.init).lexically_normal() ==
+                                                 fs::absolute(stored.init).lexically_normal());
+        if (old != now && !moved && !may_change(key))
             throw UsageError(fmt::format(
-                "{} = {}: the run in {} began with {} and goes on as it began; only init, data.* "
-                "but data.reset, eval.*, checkpoint.*, guard.*, log.*, optimizer.memory, "
+                "{} = {}: the run in {} began with {} and goes on as it began; only data.* but "
+                "data.reset, init of a run of adapters, eval.*, checkpoint.*, guard.*, log.*, "
+                "optimizer.memory, "
                 "train.device and train.threads may change",
                 key, now, run_directory.string(), old));
     }

@@ -76,8 +76,12 @@ MemoryPlan checked(const TrainConfig& config, const Model& model, Device& device
     MemoryPlan plan = plan_memory(config, model, device);
     if (plan.host_total > available_memory())
         fail("optimizer.memory = host: the run needs more than the {:.2f} GiB that the host has "
-             "free. optimizer.rounding=stochastic needs less:\n{}",
-             static_cast<double>(available_memory()) / 0x1p30, plan.table);
+             "free{}:\n{}",
+             static_cast<double>(available_memory()) / 0x1p30,
+             config.optimizer.rounding == Rounding::nearest && config.dtype() == DType::bf16
+                 ? ". optimizer.rounding=stochastic needs less"
+                 : "",
+             plan.table);
     if (plan.total > device.memory_free())
         fail("train.rows = {}, train.length = {}: the run needs more than the {:.2f} GiB that {} "
              "has free. Fewer rows{} or train.dtype=bf16 need less:\n{}",

@@ -76,7 +76,9 @@ void tokenize_text_data(TrainConfig& config, const fs::path& directory, std::FIL
     }
     const fs::path train = existing("data.train", data.train);
     const fs::path output = fs::absolute(directory).lexically_normal();
-    if (data.validation == (output / "val").string()) data.validation.clear(); // of this run's own
+    // What this run has tokenized before is made again.
+    for (const fs::path& own : {output, fs::absolute(fs::path(config.run) / "data")})
+        if (data.validation == (own.lexically_normal() / "val").string()) data.validation.clear();
     if (!data.validation.empty() && !is_text_file(data.validation))
         throw UsageError(fmt::format("data.validation = {}: wanted a .jsonl or .txt file, as "
                                      "data.train = {} is",

@@ -123,10 +123,12 @@ void Trainer::profile() {
         parts_.device.synchronize();
         profile_begin_ = state_.seconds;
         learner_.use(p.kernels());
+        profiling_ = true;
         p.start();
     }
     if (done != StepProfile::kPlain + p.steps()) return;
     learner_.use(kernels_for(parts_.device));
+    profiling_ = false;
     const double plain = (profile_begin_ - plain_begin_) / static_cast<double>(StepProfile::kPlain);
     progress_.print(p.table(state_.seconds - profile_begin_, plain));
 }
@@ -200,8 +202,13 @@ void Trainer::report() {
 
 void Trainer::evaluate_now() {
     if (parts_.validation == nullptr) return;
+    if (profiling_) learner_.use(kernels_for(parts_.device)); // not part of a step
     const EvalResult result =
         evaluate(learner_, *parts_.validation, config_.eval.batches, config_.train.rows);
+    if (profiling_) learner_.use(parts_.profile->kernels());
+    if (result.tokens == 0)
+        return progress_.print(
+            fmt::format("step {}: the held-out data has no token to predict", state_.step));
     last_eval_ = result;
     state_.eval_loss = result.loss;
     Json line;

@@ -74,6 +74,7 @@ class Trainer {
     int64_t first_step_ = 0, saved_step_ = -1;
     double session_seconds_ = 0, logged_seconds_ = 0, speed_ = 0;
     int64_t logged_step_ = 0;
+    bool profiling_ = false;
     double profile_begin_ = 0, plain_begin_ = 0; // state_.seconds
 };
 

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <csignal>
 #include <functional>
+#include <numeric>
 #include <sstream>
 
 namespace tnl {
@@ -260,6 +261,7 @@ TEST_F(TrainerTest, AdaptersLearnAndTheirCheckpointsHoldThemAlone) {
     c.init = write_base("base", 8);
     c.train.lora.rank = 4;
     c.train.steps = 60;
+    c.train.rows = 16;
     c.optimizer.lr = 3e-2;
     EXPECT_EQ(run(c), Outcome::finished);
     std::vector<std::string> files;
@@ -277,7 +279,9 @@ TEST_F(TrainerTest, AdaptersLearnAndTheirCheckpointsHoldThemAlone) {
     for (std::string line; std::getline(lines, line);)
         if (const Json json = Json::parse(line); json.contains("loss"))
             losses.push_back(json["loss"].get<double>());
-    EXPECT_LT(losses.back(), losses.front() - 0.05); // embeddings are frozen
+    ASSERT_EQ(losses.size(), 60u);
+    const auto mean = [](auto begin) { return std::accumulate(begin, begin + 10, 0.0) / 10; };
+    EXPECT_LT(mean(losses.end() - 10), mean(losses.begin()) - 0.03); // embeddings are frozen
     // What it learned is for these weights.
     c.init = write_base("other", 9);
     EXPECT_THAT(error_of([&] { run(c); }), HasSubstr("are of other weights"));

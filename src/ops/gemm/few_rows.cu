@@ -4,7 +4,6 @@
 #include "cuda/reduce.cuh"
 #include "ops/act/act.cuh"
 #include "ops/entries_cuda.h"
-#include "ops/gemm/few_rows_cuda.h"
 #include "ops/rows.cuh"
 
 namespace tnl::cuda {
@@ -281,33 +280,28 @@ void run_any(const CudaStream& stream, const FewRows& call, const FewRowsShape& 
     run_typed<float>(stream, call, s, early);
 }
 
+bool serves(int64_t M, int64_t K, DType dtype) {
+    return (dtype == DType::bf16 || dtype == DType::f32) && fits_few_rows(M, K, size_of(dtype));
+}
+
 } // namespace
 
+// Beyond two rows cuBLAS is so much faster that what is fused does not make up for it
+// (bench/h100.md). Rows that are no whole packs are read one element at a time.
 bool few_rows_pays(int64_t M, int64_t K, DType dtype) {
-    return (dtype == DType::bf16 || dtype == DType::f32) && fits_few_rows(M, K, size_of(dtype));
+    constexpr int64_t kMostRows = 2;
+    return M <= kMostRows && serves(M, K, dtype) && K * size_of(dtype) % 16 == 0;
 }
 
 void few_rows(Stream& s, const FewRows& call) {
     const FewRowsShape shape = check_few_rows(call);
     CudaStream& stream = cuda_of(s);
     if (shape.M == 0 || shape.N == 0) return;
-    TNL_CHECK(few_rows_pays(shape.M, shape.K, call.a.dtype),
+    TNL_CHECK(serves(shape.M, shape.K, call.a.dtype),
               "few_rows on a GPU: {} rows of {} {}, wanted f32 or bf16, and few enough for a "
               "block's memory",
               shape.M, shape.K, name_of(call.a.dtype));
     run_any(stream, call, shape, true);
-}
-
-bool few_rows_product(const CudaStream& stream, Tensor c, Tensor a, Tensor b, float beta) {
-    FewRows call;
-    call.c = c;
-    call.a = a;
-    call.b = b;
-    call.beta = beta;
-    if (a.shape[0] > kFewRows || !few_rows_pays(a.shape[0], a.shape[1], a.dtype)) return false;
-    if (!packs_of(call, static_cast<int>(16 / size_of(a.dtype)))) return false;
-    run_any(stream, call, check_few_rows(call), false);
-    return true;
 }
 
 } // namespace tnl::cuda

@@ -1,5 +1,4 @@
 #include "ops/entries_cuda.h"
-#include "ops/gemm/few_rows_cuda.h"
 #include "ops/gemm/gemm.h"
 #include "ops/gemm/lt_cuda.h"
 #include "tensor/device_cuda.h"
@@ -117,8 +116,6 @@ void gemm(Stream& s, Tensor c, Tensor a, Tensor b, bool transpose_a, bool transp
                        "cudaMemset2DAsync");
         return;
     }
-    if (!transpose_a && transpose_b && alpha == 1 && few_rows_product(stream, c, a, b, beta))
-        return;
     LtProduct product{{transpose_a, transpose_b, shape.M, shape.N, shape.K, leading(a), leading(b),
                        leading(c), a.dtype, c.dtype, alpha != 1, beta != 0, alignment_of(a.data),
                        alignment_of(b.data), alignment_of(c.data)},
