@@ -7,8 +7,8 @@
 
 namespace tnl {
 
-// Every entry does nothing, but few_rows_pays and the plans, which are `real`'s, and the workspaces:
-// `real`'s for calls in as many sequences as asked about, or fewer.
+// Every entry does nothing, but few_rows_pays and the plans, which are `real`'s, and the
+// workspaces: `real`'s for calls in as many sequences as asked about, or fewer.
 Kernels dry_kernels(const Kernels& real);
 
 } // namespace tnl

@@ -53,8 +53,8 @@ struct ScanTarget {
 // walked side by side, after a first pass over k and v for the states between them.
 ScanPlan plan_scan_sm90(const LightningShape& shape, int scans, const ScanTarget& target);
 
-// States of a sequence's head at the ends of segments: no plan of plan_scan_sm90, of a shape with as
-// many tokens in these or fewer sequences, has more (a plan without segments has none).
+// States of a sequence's head at the ends of segments: no plan of plan_scan_sm90, of a shape with
+// as many tokens in these or fewer sequences, has more (a plan without segments has none).
 int64_t most_segment_states(const LightningShape& shape, const ScanTarget& target);
 
 // "sm90: key width 128, tile 128, 4 segments, 64 blocks of 384 threads, 230240 bytes shared"
