@@ -15,7 +15,6 @@ import autograd.numpy as np
 import numpy as onp
 from autograd import grad
 from autograd.extend import defvjp, primitive
-from safetensors import serialize_file
 from safetensors.numpy import save_file
 
 
@@ -431,10 +430,15 @@ def save_weights(weights, path, dtype):
     if dtype != "bf16":
         save_file(weights, path, metadata={"format": "pt"})
         return
-    # NumPy has no bf16: the bytes are the upper half of float32.
-    serialize_file({name: {"dtype": "bfloat16", "shape": w.shape,
-                           "data": w.reshape(-1).view(onp.uint16)[1::2].tobytes()}
-                    for name, w in weights.items()}, path, {"format": "pt"})
+    # NumPy has no bf16, and so the file is written here: the upper halves of float32.
+    header, data = {"__metadata__": {"format": "pt"}}, b""
+    for name, w in weights.items():
+        begin = len(data)
+        data += w.reshape(-1).view(onp.uint16)[1::2].tobytes()
+        header[name] = {"dtype": "BF16", "shape": list(w.shape), "data_offsets": [begin, len(data)]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    Path(path).write_bytes(len(text).to_bytes(8, "little") + text + data)
 
 
 def padding_mask(padding, length):
