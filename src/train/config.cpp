@@ -272,20 +272,21 @@ TrainConfig read_run_config(const fs::path& run_directory, const TrainConfigSour
     }
     config.validate();
     config.resolve_steps(0);
+    const auto whole = [](const std::string& init) {
+        return init.empty() ? fs::path() : fs::absolute(init).lexically_normal();
+    };
     ConfigBinding before(stored), after(config);
     for (size_t i = 0; i < before.fields().size(); ++i) {
         const std::string &key = before.fields()[i].key, &old = before.fields()[i].initial,
                           &now = after.fields()[i].initial;
         // Adapters know their base by its checksum, wherever it lies.
-        const bool moved = key == "init" && (stored.train.lora.rank > 0 ||
-                                             fs::absolute(config.init).lexically_normal() ==
-                                                 fs::absolute(stored.init).lexically_normal());
+        const bool moved = key == "init" &&
+                           (stored.train.lora.rank > 0 || whole(config.init) == whole(stored.init));
         if (old != now && !moved && !may_change(key))
             throw UsageError(fmt::format(
                 "{} = {}: the run in {} began with {} and goes on as it began; only data.* but "
                 "data.reset, init of a run of adapters, eval.*, checkpoint.*, guard.*, log.*, "
-                "optimizer.memory, "
-                "train.device and train.threads may change",
+                "optimizer.memory, train.device and train.threads may change",
                 key, now, run_directory.string(), old));
     }
     return config;

@@ -119,6 +119,8 @@ TEST(RunConfig, GoesOnWithTheCommandLineThatBeganIt) {
                 HasSubstr("train.steps = 49: the run in"));
     EXPECT_THAT(error_of([&] { resumed({"optimizer.lr=1"}); }),
                 HasSubstr("optimizer.lr = 1.0: the run in"));
+    EXPECT_THAT(error_of([&] { resumed({"init=elsewhere"}); }),
+                HasSubstr("init = \"elsewhere\": the run in"));
     EXPECT_THAT(error_of([&] { read_run_config(directory / "none", {}); }),
                 HasSubstr("run.json: not found"));
 }
