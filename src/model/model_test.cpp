@@ -219,7 +219,7 @@ TEST(Model, AdaptersAreOfTheLayersNamed) {
     EXPECT_EQ(model.params().trained_count(), 2 * 2 * (24 + 96 + 24 + 20));
     EXPECT_EQ(Model(small()).params().flat_size(), model.params().trained_begin());
     try {
-        Model(small(), {2, 4, {"q_proj"}});
+        const Model refused(small(), {2, 4, {"q_proj"}});
         ADD_FAILURE() << "q_proj is no layer";
     } catch (const UsageError& e) {
         EXPECT_NE(std::string(e.what()).find("q_proj"), std::string::npos) << e.what();

@@ -150,7 +150,7 @@ TEST_F(TrainerTest, LlamaLearnsThroughTheSameTrainer) {
 
 // Losses in bf16 with master weights, in products of 8 bits, with bf16 weights alone.
 TEST_F(TrainerTest, FewerBitsLearnAsWell) {
-    double losses[3];
+    double losses[3] = {};
     for (const int i : {0, 1, 2}) {
         TrainConfig c = config(std::to_string(i));
         testing::use_fp8(c);
