@@ -2,10 +2,6 @@
 // lies in buffers of fixed addresses, so that a GPU gets the whole step as one recording.
 #include "infer/session.h"
 
-#include <algorithm>
-#include <cstring>
-#include <numeric>
-
 namespace tnl {
 
 void Session::decode(std::span<const int32_t> tokens) {

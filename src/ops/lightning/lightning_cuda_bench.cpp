@@ -6,6 +6,7 @@
 #include "cuda/stream.h"
 #include "ops/kernels.h"
 #include "ops/lightning/lightning_sm90_cuda.h"
+#include "ops/limits.h"
 #include "tensor/device_cuda.h"
 
 #include <fmt/format.h>
@@ -23,28 +24,8 @@ struct Shape {
     int64_t B, T, H, D, E;
 };
 
-// Median microseconds of one call, of several batches of calls in a row.
-template <class F> double microseconds(CudaStream& stream, F&& f) {
-    cudaEvent_t begin{}, end{};
-    check_cuda(cudaEventCreate(&begin), "cudaEventCreate");
-    check_cuda(cudaEventCreate(&end), "cudaEventCreate");
-    const auto batch = [&](int calls) {
-        check_cuda(cudaEventRecord(begin, stream.stream), "cudaEventRecord");
-        for (int i = 0; i < calls; ++i) f();
-        check_cuda(cudaEventRecord(end, stream.stream), "cudaEventRecord");
-        check_cuda(cudaEventSynchronize(end), "cudaEventSynchronize");
-        float milliseconds = 0;
-        check_cuda(cudaEventElapsedTime(&milliseconds, begin, end), "cudaEventElapsedTime");
-        return static_cast<double>(milliseconds) * 1e3 / calls;
-    };
-    batch(3);
-    const int calls = std::clamp(static_cast<int>(4000 / batch(3)), 3, 100);
-    std::vector<double> times;
-    for (int i = 0; i < 7; ++i) times.push_back(batch(calls));
-    std::sort(times.begin(), times.end());
-    check_cuda(cudaEventDestroy(begin), "cudaEventDestroy");
-    check_cuda(cudaEventDestroy(end), "cudaEventDestroy");
-    return times[3];
+double microseconds(Device& device, const std::function<void()>& f) {
+    return seconds_of_call(device, f) * 1e6;
 }
 
 OwnedTensor random(Device& device, DType dtype, std::initializer_list<int64_t> dims, uint64_t key) {
@@ -62,13 +43,6 @@ OwnedTensor random(Device& device, DType dtype, std::initializer_list<int64_t> d
     }
     device.synchronize();
     return out;
-}
-
-double copy_bandwidth(Device& device, CudaStream& stream) {
-    const size_t bytes = size_t{1} << 30;
-    const Buffer from(device, bytes), to(device, bytes);
-    const double us = microseconds(stream, [&] { device.copy(to.data(), from.data(), bytes); });
-    return 2 * static_cast<double>(bytes) / us * 1e6;
 }
 
 // direction: 'f', 'b' or both.
@@ -135,7 +109,7 @@ void run(Device& device, CudaStream& stream, const Shape& s, double copy, char d
                 double us[2];
                 for (const bool decays : {true, false}) {
                     f.slopes = b.slopes = decays ? slopes : flat;
-                    us[decays] = microseconds(stream, [&] {
+                    us[decays] = microseconds(device, [&] {
                         if (backward)
                             sm90_backward(stream, plan, shape, b, nullptr, room);
                         else
@@ -154,7 +128,7 @@ void run(Device& device, CudaStream& stream, const Shape& s, double copy, char d
 }
 
 // One token for each of B sequences, states in place.
-void run_decode(Device& device, CudaStream& stream, int64_t B, int64_t H, int64_t D, double copy) {
+void run_decode(Device& device, int64_t B, int64_t H, int64_t D, double copy) {
     const OwnedTensor q = random(device, DType::bf16, {B, 1, H, D}, 1),
                       k = random(device, DType::bf16, {B, 1, H, D}, 2),
                       v = random(device, DType::bf16, {B, 1, H, D}, 3),
@@ -170,7 +144,7 @@ void run_decode(Device& device, CudaStream& stream, int64_t B, int64_t H, int64_
     call.slopes = slopes;
     call.state_in = call.state_out = state;
     const double us =
-        microseconds(stream, [&] { kernels_for(device).lightning_forward(device.stream(), call); });
+        microseconds(device, [&] { kernels_for(device).lightning_forward(device.stream(), call); });
     const double bytes =
         2 * static_cast<double>(state.bytes()) + 4 * static_cast<double>(q.bytes());
     fmt::print("decode B{} H{} D{}: {:.0f} MB of states, {:.1f} us, {:.3f} of copy\n", B, H, D,
@@ -182,7 +156,7 @@ void run_decode(Device& device, CudaStream& stream, int64_t B, int64_t H, int64_
 int bench(int argc, char** argv) {
     const std::unique_ptr<Device> device = make_cuda_device(0, 1);
     CudaStream& stream = cuda_of(device->stream());
-    const double copy = copy_bandwidth(*device, stream);
+    const double copy = copy_bandwidth(*device);
     fmt::print("{}; copy {:.0f} GB/s\n", device->name(), copy / 1e9);
     std::vector<Shape> shapes;
     char direction = 0;
@@ -193,7 +167,7 @@ int bench(int argc, char** argv) {
         if (word == "chosen") every_plan = false;
         if (word == "decode")
             for (const int64_t B : {1, 8, 32, 64, 256, 1024})
-                for (const int64_t D : {64, 128}) run_decode(*device, stream, B, 16, D, copy);
+                for (const int64_t D : {64, 128}) run_decode(*device, B, 16, D, copy);
         Shape s{};
         if (std::sscanf(argv[i], "%ld,%ld,%ld,%ld,%ld", &s.B, &s.T, &s.H, &s.D, &s.E) == 5)
             shapes.push_back(s);
