@@ -46,6 +46,20 @@ __device__ inline void barrier_wait(uint64_t* barrier, uint32_t parity) {
                  : "memory");
 }
 
+// Whether it has.
+__device__ inline bool barrier_test(uint64_t* barrier, uint32_t parity) {
+    uint32_t done;
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "mbarrier.test_wait.parity.acquire.cta.shared::cta.b64 done, [%1], %2;\n"
+                 "selp.u32 %0, 1, 0, done;\n"
+                 "}\n"
+                 : "=r"(done)
+                 : "r"(shared_address(barrier)), "r"(parity)
+                 : "memory");
+    return done != 0;
+}
+
 // Shared memory written by ordinary stores becomes visible to the tensor cores and the copy engine.
 __device__ inline void fence_async() {
     asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");

@@ -62,9 +62,9 @@ void Session::step(int64_t B, bool choose) {
     const Tensor h = buffers_.h.slice(0, 0, B), logits = buffers_.logits.slice(0, 0, B);
     const Tensor chosen = buffers_.chosen.slice(0, 0, B);
     Run run = make_run();
-    const bool whole = buffers_.step_workspace &&
-                       model_.decode_step(run, weights_, logits, chosen, batch, states,
-                                          buffers_.step_workspace);
+    const bool whole =
+        buffers_.step_workspace &&
+        model_.decode_step(run, weights_, logits, chosen, batch, states, buffers_.step_workspace);
     if (!whole) {
         model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
         model_.logits(run, weights_, logits, h);

@@ -91,16 +91,16 @@ struct StepLayer {
 // Each line is rounded to the weights' dtype as if it were a call of its own.
 struct DecodeStep {
     std::vector<StepLayer> layers;
-    Tensor ids, positions;     // [1] i32
-    Tensor embed, head;        // [V,C]
-    float embed_scale = 1;     //
-    Tensor slopes;             // [L,H] acc
-    float eps = 0;             // of every norm
+    Tensor ids, positions; // [1] i32
+    Tensor embed, head;    // [V,C]
+    float embed_scale = 1; //
+    Tensor slopes;         // [L,H] acc
+    float eps = 0;         // of every norm
     Activation qk_act = Activation::identity, v_act = Activation::identity;
     Activation gate_act = Activation::identity, glu_act = Activation::identity;
-    Tensor logits;             // [1,V] acc
-    Tensor chosen;             // [1] i32, as of argmax
-    Tensor workspace;          // u8, step_workspace bytes: zeros before the first call, then untouched
+    Tensor logits;    // [1,V] acc
+    Tensor chosen;    // [1] i32, as of argmax
+    Tensor workspace; // u8, step_workspace bytes: zeros before the first call, then untouched
 };
 struct StepShape {
     DType dtype = DType::f32;

@@ -1,7 +1,7 @@
 // One token of one sequence through the whole model, from its id to the next one's scores: what is
-// made again and again when a text is written. Contract: DecodeStep in ops/kernels.h. On a GPU it is one
-// kernel that does not end between layers, so that the weights of a layer are on their way while the
-// layer before waits for its sums (step_sm90.cu).
+// made again and again when a text is written. Contract: DecodeStep in ops/kernels.h. On a GPU it
+// is one kernel that does not end between layers, so that the weights of a layer are on their way
+// while the layer before waits for its sums (step_sm90.cu).
 #pragma once
 
 #include "base/rng.h"
@@ -28,10 +28,11 @@ constexpr int kStepProducts = 5;
 // of uv those that are multiplied. Block b of P has pairs [b pairs / P, (b + 1) pairs / P); of
 // these, one is the work of `splits` warps at a time, each of which sums over a part of the row.
 struct StepPlan {
-    static constexpr int kWarps = 16, kThreads = kWarps * 32;
-    static constexpr int64_t kPiece = 2048; // bytes of a row that are fetched at once
-    static constexpr int64_t kSlots = 3;    // pairs of pieces on their way to a warp
-    static constexpr int64_t kColumns = 8;  // of a head's state: what a block takes at once
+    static constexpr int kWarps = 16, kThreads = kWarps * 32; // that multiply; one more fetches
+    static constexpr int kAtOnce = 4;         // pairs whose sums a warp makes together
+    static constexpr int64_t kPiece = 2048;   // bytes of a row that are fetched at once
+    static constexpr int64_t kSlots = 3;      // pairs of pieces on their way to a warp
+    static constexpr int64_t kColumns = 8;    // of a head's state: what a block takes at once
     static constexpr int64_t kMostStates = 8; // packs of 4 numbers of states that a thread holds
     static constexpr int64_t kMostGroups = 16;
     static constexpr int64_t kMostLayers = 96;
@@ -39,12 +40,12 @@ struct StepPlan {
     struct Product {
         int64_t pairs = 0, rows = 0; // rows: of the weights
         int64_t row_bytes = 0;
-        int splits = 1;         // 1, 2, 4, 8 or 16
+        int splits = 1;          // 1, 2, 4, 8 or 16
         int64_t split_bytes = 0; // of a row, for each of the warps: whole packs of 16
     };
     std::array<Product, kStepProducts> products{};
     int64_t blocks = 0;
-    int64_t groups = 0; // of kColumns columns, of all heads
+    int64_t groups = 0;                      // of kColumns columns, of all heads
     int64_t groups_most = 0, pairs_most = 0; // of a block: groups; pairs of rows of C
     int64_t vectors = 0, states = 0;         // of a thread, as in kMostVectors and kMostStates
     int64_t row_bytes = 0;                   // shared memory for a row, or for attention

@@ -46,8 +46,8 @@ void decode_step(Stream& s, const DecodeStep& call) {
     for (size_t i = 0; i < plan->products.size(); ++i) {
         const StepPlan::Product& from = plan->products[i];
         const bool apart = i == static_cast<size_t>(StepProduct::uv);
-        p.products[i] = {static_cast<int>(from.pairs),     static_cast<int>(from.rows),
-                         static_cast<int>(from.row_bytes), from.splits,
+        p.products[i] = {static_cast<int>(from.pairs),       static_cast<int>(from.rows),
+                         static_cast<int>(from.row_bytes),   from.splits,
                          static_cast<int>(from.split_bytes), apart ? static_cast<int>(shape.F) : 0};
     }
     p.embed = weights(call.embed);

@@ -40,8 +40,7 @@ TEST(CudaStep, IsItsCalls) {
                     DecodeStep step = random_step(bed, z, act);
                     take_steps(bed, step, large ? 2 : 6);
                 },
-                fmt::format("{} layers of {}, {}", z.layers, z.C, name_of(act)), {},
-                {DType::bf16});
+                fmt::format("{} layers of {}, {}", z.layers, z.C, name_of(act)), {}, {DType::bf16});
         }
 }
 

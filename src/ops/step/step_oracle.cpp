@@ -29,7 +29,8 @@ void decode_step(Stream& stream, const DecodeStep& call) {
     const Kernels& k = cpu_oracle_kernels();
     Memory memory;
     const int64_t hidden = s.hidden();
-    const Tensor x = memory.tensor(s.dtype, {1, s.C}), qkvu = memory.tensor(s.dtype, {1, 4 * hidden}),
+    const Tensor x = memory.tensor(s.dtype, {1, s.C}),
+                 qkvu = memory.tensor(s.dtype, {1, 4 * hidden}),
                  o = memory.tensor(s.dtype, {1, hidden}), h = memory.tensor(s.dtype, {1, s.F});
     const auto heads = [&](const Tensor& row) { return row.split_last(s.heads, s.width); };
     const auto part = [&](int64_t i) { return qkvu.slice(1, i * hidden, (i + 1) * hidden); };

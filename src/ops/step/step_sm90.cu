@@ -21,6 +21,10 @@ namespace {
 constexpr int kWarps = StepPlan::kWarps, kThreads = StepPlan::kThreads;
 constexpr int kColumns = static_cast<int>(StepPlan::kColumns);
 constexpr int kPacks = kColumns / 4; // of 4 columns
+// Nanoseconds before a row is first asked for. Everyone's numbers come at about the same time, and
+// those who ask before that are in their way: 385M takes 540 us without, 467 us with it.
+constexpr unsigned kSettle = 900;
+constexpr int kAtOnce = StepPlan::kAtOnce, kSums = 2 * kAtOnce;
 constexpr int kMostVectors = static_cast<int>(StepPlan::kMostVectors);
 constexpr int kMostStates = static_cast<int>(StepPlan::kMostStates);
 
@@ -59,23 +63,23 @@ struct Best {
 
 // What a block has beside its ring.
 struct Shared {
-    uint64_t full[kWarps][kStepSlots];
-    uint64_t joined[kStepProducts][kWarps]; // of the warps that share a pair
-    float4 squares[kWarps / 4];
+    StepRing rings[kWarps];
+    uint64_t joined[kStepProducts][kWarps / 2]; // of the warps that share pairs
+    float4 squares[2][kWarps / 4];
     StepTable table;
-    float partial[2][kWarps][2];
+    float partial[2][kWarps][kSums];
     Best best[kWarps];
     StepDecay<float> decay[StepPlan::kMostGroups];
 };
 
 // All that is done for a layer is there once, and turns of loops are not written out beyond what a
-// model needs: code that does not fit the instruction cache has to be fetched again for every layer,
-// which took longer than what it did. kVectors: of 4 numbers of a row that a thread holds; kStates:
-// packs of 4 of the states.
+// model needs: code that does not fit the instruction cache has to be fetched again for every
+// layer, which took longer than what it did. kVectors: of 4 numbers of a row that a thread holds;
+// kStates: packs of 4 of the states.
 template <int kVectors, int kStates> class Step {
   public:
     __device__ Step(const StepArguments& p, Shared& shared, unsigned char* memory,
-                    WeightStream& weights)
+                    WeightReader& weights)
         : p_(p), s_(shared), row_(memory + kWarps * kStepSlots * kStepSlotBytes),
           own_(reinterpret_cast<uint32_t*>(row_ + p.row_bytes)), weights_(weights),
           thread_(static_cast<int>(threadIdx.x)), warp_(thread_ / kWarp), lane_(thread_ % kWarp),
@@ -92,15 +96,17 @@ template <int kVectors, int kStates> class Step {
         for (int phase = 0; phase <= last; ++phase) {
             const int product = phase == last ? 4 : phase & 3;
             if (product == 1) attend(phase >> 2);
-            if (busy(product) || phase == 0) {
+            if (phase > 0 && busy(product)) {
+                together(); // all are done with the row before
                 if (product == 1)
-                    gated_row();
+                    gated_row(phase);
                 else if (product == 3)
                     plain_row();
                 else
-                    normed_row(count_ + (product == 2 ? 3 : 0), phase > 0);
+                    sent_row(phase, count_ + (product == 2 ? 3 : 0));
+                together();
             }
-            multiply(product);
+            multiply(phase, product);
             if (product == 3) count_ += 5;
         }
         choose();
@@ -114,27 +120,19 @@ template <int kVectors, int kStates> class Step {
     }
     __device__ int first_pair(int product) const { return s_.table.spans[0][product].first; }
 
-    // x of the token, and this block's part of it.
-    __device__ void embed() {
-        const auto* from = p_.embed + int64_t{*p_.ids} * p_.C;
-        const auto scaled = [&](int c) { return p_.embed_scale * __bfloat162float(from[c]); };
-#pragma unroll 1
-        for (int c = 2 * thread_; c < p_.C; c += 2 * kThreads)
-            reinterpret_cast<uint32_t*>(row_)[c / 2] = packed(scaled(c), scaled(c + 1));
-        __syncthreads();
-        const int first = first_pair(1), pairs = s_.table.spans[0][1].end - first;
-#pragma unroll 1
-        for (int i = thread_; i < pairs; i += kThreads)
-            own_[i] = reinterpret_cast<const uint32_t*>(row_)[first + i];
-    }
+    // Threads that multiply, of this block.
+    __device__ static void together() { sm90::named_barrier(1, kThreads); }
 
-    // The sum of all threads' squares; all threads are done with the row in shared memory then.
-    __device__ float rstd_of(float square, int width) {
+    // The sum of the squares of a row's numbers, of which this thread had some, for rstd_of.
+    __device__ void add_square(int phase, float square) {
         square = warp_sum(square);
-        if (lane_ == 0) reinterpret_cast<float*>(s_.squares)[warp_] = square;
-        __syncthreads();
+        if (lane_ == 0) reinterpret_cast<float*>(s_.squares[phase & 1])[warp_] = square;
+    }
+    __device__ float rstd_of(int phase, int width) const {
         float total = 0;
-        for (const float4& four : s_.squares) total += (four.x + four.y) + (four.z + four.w);
+#pragma unroll
+        for (const float4& four : s_.squares[phase & 1])
+            total += (four.x + four.y) + (four.z + four.w);
         return 1.0f / sqrtf(total / static_cast<float>(width) + p_.eps);
     }
     __device__ static float square_of(const uint4& w) {
@@ -145,34 +143,46 @@ template <int kVectors, int kStates> class Step {
         reinterpret_cast<uint2*>(row_)[vector] = make_uint2(packed(a, b), packed(c, d));
     }
 
-    // norm(x) into shared memory; x has been sent, or lies there already.
-    __device__ void normed_row(uint32_t count, bool sent) {
+    // Norms are divided by after the product: what is multiplied is x itself, exactly.
+
+    // x of the token, and this block's part of it.
+    __device__ void embed() {
+        const auto* from = p_.embed + int64_t{*p_.ids} * p_.C;
+        const auto scaled = [&](int c) { return p_.embed_scale * __bfloat162float(from[c]); };
+        float square = 0;
+#pragma unroll 1
+        for (int c = 2 * thread_; c < p_.C; c += 2 * kThreads) {
+            const uint32_t pair = packed(scaled(c), scaled(c + 1));
+            const float low = __uint_as_float(pair << 16), high = number_of(pair);
+            reinterpret_cast<uint32_t*>(row_)[c / 2] = pair;
+            square += low * low + high * high;
+        }
+        add_square(0, square);
+        together();
+        const int first = first_pair(1), pairs = s_.table.spans[0][1].end - first;
+#pragma unroll 1
+        for (int i = thread_; i < pairs; i += kThreads)
+            own_[i] = reinterpret_cast<const uint32_t*>(row_)[first + i];
+        together();
+    }
+    __device__ void sent_row(int phase, uint32_t count) {
         const int vectors = p_.C / 4;
         uint4 x[kVectors];
-        if (sent) {
-            receive(x, p_.x + mine_, vectors, thread_, kThreads, count);
-        } else {
-#pragma unroll
-            for (int n = 0; n < kVectors; ++n)
-                if (const int i = thread_ + n * kThreads; i < vectors) {
-                    const uint2 w = reinterpret_cast<const uint2*>(row_)[i];
-                    x[n] = make_uint4(w.x << 16, w.x & 0xffff0000u, w.y << 16, w.y & 0xffff0000u);
-                }
-        }
+        __nanosleep(kSettle);
+        receive(x, p_.x + mine_, vectors, thread_, kThreads, count);
         float square = 0;
 #pragma unroll
         for (int n = 0; n < kVectors; ++n)
             if (thread_ + n * kThreads < vectors) square += square_of(x[n]);
-        const float rstd = rstd_of(square, p_.C);
+        add_square(phase, square);
 #pragma unroll
         for (int n = 0; n < kVectors; ++n)
             if (const int i = thread_ + n * kThreads; i < vectors)
-                store(i, number_of(x[n].x) * rstd, number_of(x[n].y) * rstd,
-                      number_of(x[n].z) * rstd, number_of(x[n].w) * rstd);
-        __syncthreads();
+                reinterpret_cast<uint2*>(row_)[i] = make_uint2(__byte_perm(x[n].x, x[n].y, 0x7632),
+                                                               __byte_perm(x[n].z, x[n].w, 0x7632));
     }
-    // norm(o) gate(u)
-    __device__ void gated_row() {
+    // o gate(u)
+    __device__ void gated_row(int phase) {
         const int vectors = p_.hidden / 4;
         uint4 o[kVectors], u[kVectors];
         receive(u, p_.qkvu + mine_ + 3 * p_.hidden, vectors, thread_, kThreads, count_ + 1);
@@ -188,19 +198,16 @@ template <int kVectors, int kStates> class Step {
 #pragma unroll
         for (int n = 0; n < kVectors; ++n)
             if (thread_ + n * kThreads < vectors) square += square_of(o[n]);
-        const float rstd = rstd_of(square, p_.hidden);
+        add_square(phase, square);
 #pragma unroll
         for (int n = 0; n < kVectors; ++n)
             if (const int i = thread_ + n * kThreads; i < vectors)
-                store(i, number_of(o[n].x) * rstd * gate[n][0],
-                      number_of(o[n].y) * rstd * gate[n][1],
-                      number_of(o[n].z) * rstd * gate[n][2],
-                      number_of(o[n].w) * rstd * gate[n][3]);
-        __syncthreads();
+                store(i, number_of(o[n].x) * gate[n][0], number_of(o[n].y) * gate[n][1],
+                      number_of(o[n].z) * gate[n][2], number_of(o[n].w) * gate[n][3]);
     }
     __device__ void plain_row() {
         const int vectors = p_.F / 4;
-        __syncthreads(); // all are done with the row before
+        __nanosleep(kSettle * 2 / 3);
 #pragma unroll 1
         for (int first = 0; first < vectors; first += kRowVectors * kThreads) {
             uint4 x[kRowVectors];
@@ -208,79 +215,88 @@ template <int kVectors, int kStates> class Step {
 #pragma unroll
             for (int n = 0; n < kRowVectors; ++n)
                 if (const int i = first + thread_ + n * kThreads; i < vectors)
-                    store(i, number_of(x[n].x), number_of(x[n].y), number_of(x[n].z),
-                          number_of(x[n].w));
+                    reinterpret_cast<uint2*>(row_)[i] = make_uint2(
+                        __byte_perm(x[n].x, x[n].y, 0x7632), __byte_perm(x[n].z, x[n].w, 0x7632));
         }
-        __syncthreads();
     }
     static constexpr int kRowVectors = kVectors < 2 ? 2 : kVectors;
 
-    // The product with the row in shared memory, and what becomes of its sums.
-    __device__ void multiply(int product) {
+    // The product with the row in shared memory, and what becomes of its sums: of kAtOnce pairs
+    // together, each a lane's.
+    __device__ void multiply(int phase, int product) {
         const StepSpan span = s_.table.spans[warp_][product];
+        if (span.first >= span.end) return;
         const int splits = p_.products[product].splits;
-        int turn = 0;
+        const float rstd = product == 3 ? 1.0f : rstd_of(phase, product == 1 ? p_.hidden : p_.C);
+        float sums[kAtOnce][2] = {};
+        int held = 0, first = span.first, turn = 0;
 #pragma unroll 1
-        for (int pair = span.first; pair < span.end; pair += span.stride, turn ^= 1) {
-            float sums[2] = {0, 0};
+        for (int pair = span.first; pair < span.end; pair += span.stride) {
+            float two[2] = {0, 0};
 #pragma unroll 1
             for (int byte = span.begin; byte < span.stop; byte += kStepPiece) {
-                weights_.refill();
-                multiply_piece(sums, weights_.wait(), row_ + byte,
+                multiply_piece(two, weights_.wait(), row_ + byte,
                                min(kStepPiece, span.stop - byte));
                 weights_.done();
             }
-            warp_sums(sums);
-            if (splits > 1 && !join(product, splits, turn, sums)) continue;
-            if (lane_ == 0) finish(product, pair, sums);
+#pragma unroll
+            for (int j = 0; j < kAtOnce; ++j)
+                if (j == held) {
+                    sums[j][0] = two[0];
+                    sums[j][1] = two[1];
+                }
+            if (++held < kAtOnce && pair + span.stride < span.end) continue;
+            float sum = warp_sums(sums);
+            if (splits > 1) sum = joined(product, splits, turn, sum);
+            turn ^= 1;
+            const float other = __shfl_xor_sync(0xffffffffu, sum, 4);
+            const int mine = lane_ / 8;
+            if (lane_ % 8 == 0 && mine < held && warp_ % splits == 0)
+                finish(product, first + mine * span.stride, {sum * rstd, other * rstd});
+            first = pair + span.stride;
+            held = 0;
         }
-        weights_.refill();
     }
-    // The sums of the warps that share a pair, for the first of them.
-    __device__ bool join(int product, int splits, int turn, float (&sums)[2]) {
-        float(&partial)[kWarps][2] = s_.partial[turn];
+    // The sums of the warps that share pairs, for the first of them.
+    __device__ float joined(int product, int splits, int turn, float sum) {
+        float(&partial)[kWarps][kSums] = s_.partial[turn];
         uint64_t* barrier = &s_.joined[product][warp_ / splits];
-        if (lane_ == 0) {
-            partial[warp_][0] = sums[0];
-            partial[warp_][1] = sums[1];
-            sm90::barrier_arrive(barrier);
-        }
+        if (lane_ % 4 == 0) partial[warp_][lane_ / 4] = sum;
+        __syncwarp();
+        if (lane_ == 0) sm90::barrier_arrive(barrier);
         sm90::barrier_wait(barrier, joined_ >> product & 1);
         joined_ ^= 1u << product;
-        if (warp_ % splits != 0) return false;
+        if (warp_ % splits != 0) return 0;
 #pragma unroll 1
-        for (int w = 1; w < splits; ++w) {
-            sums[0] += partial[warp_ + w][0];
-            sums[1] += partial[warp_ + w][1];
-        }
-        return true;
+        for (int w = 1; w < splits; ++w) sum += partial[warp_ + w][lane_ / 4];
+        return sum;
     }
     // By one lane.
-    __device__ void finish(int product, int pair, const float (&sums)[2]) {
+    __device__ void finish(int product, int pair, float2 sums) {
         if (product == 0) {
-            const auto out = [&](int r) {
-                const float value = rounded(sums[r]);
-                const int column = 2 * pair + r;
+            const auto out = [&](int column, float sum) {
+                const float value = rounded(sum);
                 const Activation act = column < 2 * p_.hidden   ? p_.qk_act
                                        : column < 3 * p_.hidden ? p_.v_act
                                                                 : Activation::identity;
                 return word_of(rounded(activated(act, value)), count_ + 1);
             };
-            send(p_.qkvu + 2 * pair, p_.copy_words, out(0), out(1));
+            send(p_.qkvu + 2 * pair, p_.copy_words, out(2 * pair, sums.x),
+                 out(2 * pair + 1, sums.y));
         } else if (product == 2) {
-            const float h = activated(p_.glu_act, rounded(sums[0])) * rounded(sums[1]);
+            const float h = activated(p_.glu_act, rounded(sums.x)) * rounded(sums.y);
             send(p_.h + pair, p_.copy_words, word_of(rounded(h), count_ + 4));
         } else if (product < 4) {
             // Of x: whose numbers a block keeps where it has their pairs.
             uint32_t& own = own_[pair - first_pair(1)];
-            own = packed(sums[0] + __uint_as_float(own << 16),
-                         sums[1] + __uint_as_float(own & 0xffff0000u));
+            own = packed(sums.x + __uint_as_float(own << 16), sums.y + number_of(own));
             const uint32_t count = (count_ + (product == 1 ? 3 : 5)) & 0xffffu;
             send(p_.x + 2 * pair, p_.copy_words, own << 16 | count, (own & 0xffff0000u) | count);
         } else {
+            const float out[2] = {sums.x, sums.y};
             for (int r = 0; r < 2 && 2 * pair + r < p_.V; ++r) {
-                p_.logits[2 * pair + r] = sums[r];
-                best_.see(sums[r], 2 * pair + r);
+                p_.logits[2 * pair + r] = out[r];
+                best_.see(out[r], 2 * pair + r);
             }
         }
     }
@@ -337,9 +353,9 @@ template <int kVectors, int kStates> class Step {
                 z[n] = *reinterpret_cast<const float4*>(layer.state +
                                                         state_at(place_of(n, keys, first), keys));
         if (thread_ < groups)
-            s_.decay[thread_] = decay_of(
-                p_.slopes[l * p_.heads + p_.by_width.of((first + thread_) * kColumns)]);
-        __syncthreads(); // all are done with the row before
+            s_.decay[thread_] =
+                decay_of(p_.slopes[l * p_.heads + p_.by_width.of((first + thread_) * kColumns)]);
+        together(); // all are done with the row before
         const uint32_t* const qkv = p_.qkvu + mine_;
 #pragma unroll 1
         for (int i = thread_; i < groups * D; i += kThreads) {
@@ -347,22 +363,24 @@ template <int kVectors, int kStates> class Step {
                       head = p_.by_width.of((first + group) * kColumns);
             const uint32_t *q = qkv + head * D + d, *k = q + p_.hidden;
             float* const to = qk + group * 2 * keys + d;
+            float2 turn = make_float2(1, 0);
+            if (layer.theta) turn = turn_of(__bfloat162float(layer.theta[head * D + d]));
+            uint32_t x = read_word(q), y = read_word(k);
+            while (!fresh(x, count_ + 1) || !fresh(y, count_ + 1)) {
+                x = read_word(q);
+                y = read_word(k);
+            }
+            to[0] = rounded(number_of(x) * turn.x);
+            to[keys] = rounded(number_of(y) * turn.x);
             if (layer.theta) {
-                const float2 turn = turn_of(__bfloat162float(layer.theta[head * D + d]));
-                const float x = receive(q, count_ + 1), y = receive(k, count_ + 1);
-                to[0] = rounded(x * turn.x);
-                to[D] = rounded(x * turn.y);
-                to[keys] = rounded(y * turn.x);
-                to[keys + D] = rounded(y * turn.y);
-            } else {
-                to[0] = receive(q, count_ + 1);
-                to[keys] = receive(k, count_ + 1);
+                to[D] = rounded(number_of(x) * turn.y);
+                to[keys + D] = rounded(number_of(y) * turn.y);
             }
         }
 #pragma unroll 1
-        for (int i = thread_; i < groups * kColumns; i += kThreads)
+        for (int i = kThreads - 1 - thread_; i < groups * kColumns; i += kThreads)
             v[i] = receive(qkv + 2 * p_.hidden + first * kColumns + i, count_ + 1);
-        __syncthreads();
+        together();
 #pragma unroll
         for (int n = 0; n < kStates; ++n) {
             const int row = warp_ + n * kWarps;
@@ -371,8 +389,8 @@ template <int kVectors, int kStates> class Step {
             const StepDecay<float> decay = s_.decay[at.group];
             const float q = qk[at.group * 2 * keys + at.key],
                         k = qk[(at.group * 2 + 1) * keys + at.key];
-            const float4 values = *reinterpret_cast<const float4*>(v + at.group * kColumns +
-                                                                   lane_ % kPacks * 4);
+            const float4 values =
+                *reinterpret_cast<const float4*>(v + at.group * kColumns + lane_ % kPacks * 4);
             z[n].x = decay.step(z[n].x, k * values.x);
             z[n].y = decay.step(z[n].y, k * values.y);
             z[n].z = decay.step(z[n].z, k * values.z);
@@ -389,7 +407,7 @@ template <int kVectors, int kStates> class Step {
             if (lane_ < kPacks)
                 *reinterpret_cast<float4*>(partial + row * kColumns + lane_ * 4) = o;
         }
-        __syncthreads();
+        together();
 #pragma unroll 1
         for (int i = thread_; i < groups * kColumns; i += kThreads) {
             const float* from = partial + i / kColumns * (keys / 16) * kColumns + i % kColumns;
@@ -403,8 +421,9 @@ template <int kVectors, int kStates> class Step {
     // ---- the head ----
 
     __device__ void choose() {
+        best_.join_warp();
         if (lane_ == 0) s_.best[warp_] = best_;
-        __syncthreads();
+        together();
         if (warp_ > 0) return;
         Best best = lane_ < kWarps ? s_.best[lane_] : Best{-INFINITY, -1, false};
         best.join_warp();
@@ -434,36 +453,52 @@ template <int kVectors, int kStates> class Step {
     Shared& s_;
     unsigned char* row_; // bf16: what is multiplied next
     uint32_t* own_;      // pairs of x that this block adds to
-    WeightStream& weights_;
+    WeightReader& weights_;
     int thread_, warp_, lane_;
-    int mine_; // from the first copies of rows to this block's
+    int mine_;                 // from the first copies of rows to this block's
     int first_group_, groups_; // of the states' columns
-    uint32_t joined_ = 0; // a bit a product: how often its pairs have been joined
+    uint32_t joined_ = 0;      // a bit a product: how often its pairs have been joined
     Best best_{-INFINITY, -1, false};
     uint32_t count_; // of the last row sent before this layer
 };
 
 template <int kVectors, int kStates>
-__global__ void __launch_bounds__(kThreads, 1)
+__global__ void __launch_bounds__(kThreads + kWarp, 1)
     step_kernel(const __grid_constant__ StepArguments p) {
     extern __shared__ __align__(128) unsigned char memory[];
     __shared__ Shared shared;
     const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
-    if (thread < kWarps * kStepSlots) sm90::barrier_init(&shared.full[0][0] + thread, 1);
-    if (thread < kStepProducts * kWarps)
-        sm90::barrier_init(&shared.joined[0][0] + thread, p.products[thread / kWarps].splits);
+    if (thread < kWarps * kStepSlots) {
+        StepRing& ring = shared.rings[thread / kStepSlots];
+        sm90::barrier_init(ring.full + thread % kStepSlots, 1);
+        sm90::barrier_init(ring.empty + thread % kStepSlots, 1);
+    }
+    if (thread < kStepProducts * kWarps / 2)
+        sm90::barrier_init(&shared.joined[0][0] + thread, p.products[thread / (kWarps / 2)].splits);
     shared.table.fill(p);
     sm90::fence_barrier_init();
     __syncthreads();
-    WeightStream weights(shared.table, p.layers, memory + warp * kStepSlots * kStepSlotBytes,
-                         shared.full[warp]);
-    Step<kVectors, kStates>(p, shared, memory, weights).run();
+    const auto slots = [&](int of) { return memory + of * kStepSlots * kStepSlotBytes; };
+    if (warp < kWarps) {
+        WeightReader weights(slots(warp), shared.rings[warp]);
+        Step<kVectors, kStates>(p, shared, memory, weights).run();
+        return;
+    }
+    const int lane = thread % kWarp;
+    if (lane >= kWarps) return;
+    WeightFetcher fetcher(shared.table, p.layers, lane, slots(lane), shared.rings[lane]);
+    constexpr unsigned kAll = (1u << kWarps) - 1;
+    for (bool more = true; __any_sync(kAll, more);) {
+        const bool fetched = more && fetcher.fetch();
+        more = !fetcher.finished();
+        if (!__any_sync(kAll, fetched)) __nanosleep(20);
+    }
 }
 
 void launch_step(const CudaStream& stream, const StepPlan& plan, const StepArguments& p,
                  void (*kernel)(StepArguments)) {
     const auto shared = static_cast<size_t>(plan.shared);
-    const dim3 grid(static_cast<unsigned>(plan.blocks)), block(kThreads);
+    const dim3 grid(static_cast<unsigned>(plan.blocks)), block(kThreads + kWarp);
     allow_shared(kernel, shared);
     // Blocks wait for each other: all must run at once.
     cudaLaunchAttribute together{};

@@ -16,7 +16,8 @@ struct StepDivisor {
         while ((uint32_t{1} << shift) < static_cast<uint32_t>(d)) ++shift;
         const uint64_t one = uint64_t{1} << 32;
         multiplier = static_cast<uint32_t>(
-            one * ((uint64_t{1} << shift) - static_cast<uint64_t>(d)) / static_cast<uint64_t>(d) + 1);
+            one * ((uint64_t{1} << shift) - static_cast<uint64_t>(d)) / static_cast<uint64_t>(d) +
+            1);
     }
     TNL_HOST_DEVICE int of(int n) const {
         const auto x = static_cast<uint32_t>(n);

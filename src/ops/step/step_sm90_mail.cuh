@@ -56,8 +56,7 @@ __device__ inline void send(uint32_t* to, int apart, uint32_t first, uint32_t se
 
 // A word of 32 bits beside all of its count.
 __device__ inline void send_counted(uint64_t* to, uint32_t word, uint32_t count) {
-    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to),
-                 "l"(uint64_t{count} << 32 | word)
+    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"(uint64_t{count} << 32 | word)
                  : "memory");
 }
 __device__ inline uint32_t receive_counted(const uint64_t* from, uint32_t count) {
@@ -74,8 +73,8 @@ __device__ inline float receive(const uint32_t* from, uint32_t count) {
     return number_of(w);
 }
 
-// This thread's vectors of a row of `vectors` times 4 numbers: i, i + threads, ... All are asked for
-// at once, and again those that are not there yet.
+// This thread's vectors of a row of `vectors` times 4 numbers: i, i + threads, ... All are asked
+// for at once, and again those that are not there yet.
 template <int kMost>
 __device__ void receive(uint4 (&out)[kMost], const uint32_t* from, int vectors, int i, int threads,
                         uint32_t count) {

@@ -1,7 +1,8 @@
 // The weights' way through a step: each warp has a ring of slots in shared memory, into which the
-// copy engine brings, pair by pair and piece by piece, what this warp will multiply next. Which that
-// is, is known from the beginning for the whole step, so that the ring runs on while the block waits
-// for numbers of others: across products, layers, and the step's first token.
+// copy engine brings, pair by pair and piece by piece, what this warp will multiply next. Which
+// that is, is known from the beginning for the whole step, so that the rings run on while the block
+// waits for numbers of others, across products and layers. One more warp serves them, a lane each:
+// to start a copy takes as long as to multiply what it brings.
 #pragma once
 
 #include "cuda/hopper.cuh"
@@ -44,7 +45,7 @@ struct StepTable {
     // By all threads.
     __device__ void fill(const StepArguments& p) {
         const int thread = static_cast<int>(threadIdx.x);
-        for (int i = thread; i <= 4 * p.layers; i += StepPlan::kThreads)
+        for (int i = thread; i <= 4 * p.layers; i += static_cast<int>(blockDim.x))
             weights[i] = reinterpret_cast<const unsigned char*>(
                 i == 4 * p.layers ? p.head : p.layer[i >> 2].weights[i & 3]);
         if (thread < kStepProducts) {
@@ -57,38 +58,44 @@ struct StepTable {
     }
 };
 
-class WeightStream {
-  public:
-    // ring: this warp's slots; full: their barriers, initialised for one arrival. All lanes hold
-    // one, lane 0 fetches. Phases count products, four a layer and the head.
-    __device__ WeightStream(const StepTable& table, int layers, unsigned char* ring, uint64_t* full)
-        : table_(table), spans_(table.spans[threadIdx.x / kWarp]), ring_(ring), full_(full),
-          last_(4 * layers) {
-        if (threadIdx.x % kWarp != 0) return;
-        policy_ = read_once();
-        phase_ = -1;
-        next_product();
-        for (int i = 0; i < kStepSlots; ++i) fetch();
-    }
+// A ring's barriers: a slot has been filled, a slot has been read.
+struct StepRing {
+    uint64_t full[kStepSlots], empty[kStepSlots];
+};
 
-    // The next piece of this warp: of the first row, and kStepPiece further of the second.
-    __device__ const unsigned char* wait() {
-        sm90::barrier_wait(full_ + slot_, parity_);
-        return ring_ + slot_ * kStepSlotBytes;
+// The fetching side of one ring, a lane's work.
+class WeightFetcher {
+  public:
+    __device__ WeightFetcher(const StepTable& table, int layers, int warp, unsigned char* slots,
+                             StepRing& ring)
+        : table_(table), spans_(table.spans[warp]), slots_(slots), ring_(ring), last_(4 * layers),
+          policy_(read_once()) {
+        next_product();
     }
-    // It has been read by all lanes; its place is filled at the next call of refill.
-    __device__ void done() {
-        owed_ = true;
+    __device__ bool finished() const { return phase_ > last_; }
+    // The next piece, if there is a slot for it.
+    __device__ bool fetch() {
+        uint64_t* const full = ring_.full + slot_;
+        if (filled_ >= kStepSlots && !sm90::barrier_test(ring_.empty + slot_, parity_ ^ 1))
+            return false;
+        const int bytes = min(kStepPiece, span_.stop - byte_);
+        const bool two = pair_ != lonely_;
+        unsigned char* to = slots_ + slot_ * kStepSlotBytes;
+        sm90::barrier_expect(full, static_cast<uint32_t>(two ? 2 * bytes : bytes));
+        fetch_bytes(to, at_ + byte_, bytes, full, policy_);
+        if (two) fetch_bytes(to + kStepPiece, at_ + apart_ + byte_, bytes, full, policy_);
+        if (filled_ < kStepSlots) ++filled_;
         if (++slot_ == kStepSlots) {
             slot_ = 0;
             parity_ ^= 1;
         }
-    }
-    __device__ void refill() {
-        if (!owed_) return;
-        owed_ = false;
-        __syncwarp();
-        if (threadIdx.x % kWarp == 0) fetch();
+        byte_ += kStepPiece;
+        if (byte_ < span_.stop) return true;
+        byte_ = span_.begin;
+        at_ += stride_;
+        pair_ += span_.stride;
+        if (pair_ >= span_.end) next_product();
+        return true;
     }
 
   private:
@@ -100,49 +107,56 @@ class WeightStream {
         } while (spans_[product].first >= spans_[product].end);
         const StepTable::Product from = table_.products[product];
         span_ = spans_[product];
-        row_bytes_ = from.row_bytes;
+        const int64_t row = from.row_bytes;
         // Bytes from a pair to its second row, and from a pair of this warp to the next.
-        apart_ = int64_t{from.apart ? from.apart : 1} * row_bytes_;
-        stride_ = int64_t{from.apart ? 1 : 2} * row_bytes_ * span_.stride;
+        apart_ = (from.apart ? from.apart : 1) * row;
+        stride_ = (from.apart ? 1 : 2) * row * span_.stride;
         // Only the head's last pair may be one row.
         lonely_ = from.apart == 0 && from.rows % 2 != 0 ? from.rows / 2 : -1;
         pair_ = span_.first;
         byte_ = span_.begin;
-        at_ = table_.weights[phase_] + int64_t{from.apart ? 1 : 2} * row_bytes_ * pair_;
-    }
-    __device__ void fetch() {
-        if (phase_ > last_) return;
-        const int bytes = min(kStepPiece, span_.stop - byte_);
-        const bool two = pair_ != lonely_;
-        unsigned char* to = ring_ + fetched_ * kStepSlotBytes;
-        uint64_t* barrier = full_ + fetched_;
-        sm90::barrier_expect(barrier, static_cast<uint32_t>(two ? 2 * bytes : bytes));
-        fetch_bytes(to, at_ + byte_, bytes, barrier, policy_);
-        if (two) fetch_bytes(to + kStepPiece, at_ + apart_ + byte_, bytes, barrier, policy_);
-        if (++fetched_ == kStepSlots) fetched_ = 0;
-        byte_ += kStepPiece;
-        if (byte_ < span_.stop) return;
-        byte_ = span_.begin;
-        at_ += stride_;
-        pair_ += span_.stride;
-        if (pair_ >= span_.end) next_product();
+        at_ = table_.weights[phase_] + (from.apart ? 1 : 2) * row * pair_;
     }
 
     const StepTable& table_;
     const StepSpan* spans_;
-    unsigned char* ring_;
-    uint64_t* full_;
+    unsigned char* slots_;
+    StepRing& ring_;
     int last_;
-    // Lane 0: what comes next from memory.
-    uint64_t policy_ = 0;
+    uint64_t policy_;
     StepSpan span_{};
     const unsigned char* at_ = nullptr;
     int64_t apart_ = 0, stride_ = 0;
-    int phase_ = 0, pair_ = 0, byte_ = 0, fetched_ = 0, row_bytes_ = 0, lonely_ = -1;
-    // All lanes: what is multiplied next.
+    int phase_ = -1, pair_ = 0, byte_ = 0, lonely_ = -1; // phases: four a layer, and the head
+    int slot_ = 0, filled_ = 0;
+    uint32_t parity_ = 0; // of the round through the ring
+};
+
+// The multiplying side, of a whole warp.
+class WeightReader {
+  public:
+    __device__ WeightReader(const unsigned char* slots, StepRing& ring)
+        : slots_(slots), ring_(ring) {}
+    // The next piece of this warp: of the first row, and kStepPiece further of the second.
+    __device__ const unsigned char* wait() {
+        sm90::barrier_wait(ring_.full + slot_, parity_);
+        return slots_ + slot_ * kStepSlotBytes;
+    }
+    // It has been read.
+    __device__ void done() {
+        __syncwarp();
+        if (threadIdx.x % kWarp == 0) sm90::barrier_arrive(ring_.empty + slot_);
+        if (++slot_ == kStepSlots) {
+            slot_ = 0;
+            parity_ ^= 1;
+        }
+    }
+
+  private:
+    const unsigned char* slots_;
+    StepRing& ring_;
     int slot_ = 0;
     uint32_t parity_ = 0;
-    bool owed_ = false;
 };
 
 // sums += the rows' pieces times x's, of `bytes` each.
@@ -176,16 +190,30 @@ __device__ inline void multiply_piece(float (&sums)[2], const unsigned char* pie
     }
 }
 
-// Both sums over the warp, for all lanes.
-__device__ inline void warp_sums(float (&sums)[2]) {
-    const bool high = threadIdx.x % kWarp >= 16;
-    float mine = high ? sums[1] : sums[0];
-    mine += __shfl_xor_sync(0xffffffffu, high ? sums[0] : sums[1], 16);
+// sums[j][r] over the warp, for j of 4 and r of 2, all at once: in every lane, of the lanes' part
+// that bits 4, 3 (j) and 2 (r) name.
+__device__ inline float warp_sums(const float (&sums)[4][2]) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    float four[2][2], two[2];
 #pragma unroll
-    for (int offset = 8; offset > 0; offset /= 2)
-        mine += __shfl_xor_sync(0xffffffffu, mine, offset);
-    sums[0] = __shfl_sync(0xffffffffu, mine, 0);
-    sums[1] = __shfl_sync(0xffffffffu, mine, 16);
+    for (int j = 0; j < 2; ++j)
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const bool high = lane & 16;
+            four[j][r] = high ? sums[j + 2][r] : sums[j][r];
+            four[j][r] += __shfl_xor_sync(0xffffffffu, high ? sums[j][r] : sums[j + 2][r], 16);
+        }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const bool high = lane & 8;
+        two[r] = high ? four[1][r] : four[0][r];
+        two[r] += __shfl_xor_sync(0xffffffffu, high ? four[0][r] : four[1][r], 8);
+    }
+    const bool high = lane & 4;
+    float one = high ? two[1] : two[0];
+    one += __shfl_xor_sync(0xffffffffu, high ? two[0] : two[1], 4);
+    one += __shfl_xor_sync(0xffffffffu, one, 2);
+    return one + __shfl_xor_sync(0xffffffffu, one, 1);
 }
 
 } // namespace tnl::cuda

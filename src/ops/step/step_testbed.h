@@ -14,7 +14,9 @@ struct StepSize {
 // Weights are as large as those of a trained model, so that numbers keep their size.
 inline DecodeStep random_step(Bed& bed, const StepSize& z, Activation act = Activation::silu) {
     const int64_t hidden = z.heads * z.width;
-    const auto scale = [](int64_t columns) { return 1.7 / std::sqrt(static_cast<double>(columns)); };
+    const auto scale = [](int64_t columns) {
+        return 1.7 / std::sqrt(static_cast<double>(columns));
+    };
     DecodeStep step;
     for (int64_t l = 0; l < z.layers; ++l) {
         const bool lrpe = l < z.lrpe_layers;
