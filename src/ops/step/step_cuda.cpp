@@ -1,4 +1,4 @@
-#include "ops/step/step_sm90.h"
+#include "ops/step/step_sm90_cuda.h"
 
 #include "ops/entries_cuda.h"
 #include "tensor/device_cuda.h"

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "cuda/reduce.cuh"
+#include "cuda/words.cuh"
 #include "ops/step/step.h"
 
 #include <cstdint>
@@ -26,44 +27,23 @@ __device__ inline bool fresh(const uint4& w, uint32_t count) {
     return ((((w.x ^ count) | (w.y ^ count)) | ((w.z ^ count) | (w.w ^ count))) & 0xffffu) == 0;
 }
 
-__device__ inline uint4 read_words(const uint32_t* from) {
-    uint4 w;
-    asm volatile("ld.relaxed.gpu.global.v4.u32 {%0, %1, %2, %3}, [%4];"
-                 : "=r"(w.x), "=r"(w.y), "=r"(w.z), "=r"(w.w)
-                 : "l"(from)
-                 : "memory");
-    return w;
-}
-__device__ inline uint32_t read_word(const uint32_t* from) {
-    uint32_t w;
-    asm volatile("ld.relaxed.gpu.global.u32 %0, [%1];" : "=r"(w) : "l"(from) : "memory");
-    return w;
-}
 // Into each copy, `apart` words from one to the next.
 __device__ inline void send(uint32_t* to, int apart, uint32_t word) {
 #pragma unroll
-    for (int i = 0; i < StepMail::kCopies; ++i)
-        asm volatile("st.relaxed.gpu.global.u32 [%0], %1;" ::"l"(to + i * apart), "r"(word)
-                     : "memory");
+    for (int i = 0; i < StepMail::kCopies; ++i) write_word(to + i * apart, word);
 }
 __device__ inline void send(uint32_t* to, int apart, uint32_t first, uint32_t second) {
 #pragma unroll
-    for (int i = 0; i < StepMail::kCopies; ++i)
-        asm volatile("st.relaxed.gpu.global.v2.u32 [%0], {%1, %2};" ::"l"(to + i * apart),
-                     "r"(first), "r"(second)
-                     : "memory");
+    for (int i = 0; i < StepMail::kCopies; ++i) write_words(to + i * apart, first, second);
 }
 
 // A word of 32 bits beside all of its count.
 __device__ inline void send_counted(uint64_t* to, uint32_t word, uint32_t count) {
-    asm volatile("st.relaxed.gpu.global.u64 [%0], %1;" ::"l"(to), "l"(uint64_t{count} << 32 | word)
-                 : "memory");
+    write_word(to, uint64_t{count} << 32 | word);
 }
 __device__ inline uint32_t receive_counted(const uint64_t* from, uint32_t count) {
-    uint64_t w;
-    do {
-        asm volatile("ld.relaxed.gpu.global.u64 %0, [%1];" : "=l"(w) : "l"(from) : "memory");
-    } while (w >> 32 != count);
+    uint64_t w = read_word(from);
+    while (w >> 32 != count) w = read_word(from);
     return static_cast<uint32_t>(w);
 }
 

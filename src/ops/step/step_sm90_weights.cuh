@@ -6,27 +6,13 @@
 #pragma once
 
 #include "cuda/hopper.cuh"
-#include "ops/step/step_sm90.h"
+#include "ops/step/step_sm90_cuda.h"
 
 namespace tnl::cuda {
 
 __device__ inline StepSpan span_of(const StepArguments::Product& product, int warp) {
     return step_span(product.pairs, product.row_bytes, product.splits, product.split_bytes,
                      static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), warp);
-}
-
-__device__ inline void fetch_bytes(void* to, const void* from, int bytes, uint64_t* barrier,
-                                   uint64_t policy) {
-    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
-                 ".L2::cache_hint [%0], [%1], %2, [%3], %4;\n" ::"r"(shared_address(to)),
-                 "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
-                 : "memory");
-}
-// Weights are read once a step: they leave the L2 to states and mail.
-__device__ inline uint64_t read_once() {
-    uint64_t policy;
-    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(policy));
-    return policy;
 }
 
 constexpr int kStepPiece = static_cast<int>(StepPlan::kPiece);
@@ -69,7 +55,7 @@ class WeightFetcher {
     __device__ WeightFetcher(const StepTable& table, int layers, int warp, unsigned char* slots,
                              StepRing& ring)
         : table_(table), spans_(table.spans[warp]), slots_(slots), ring_(ring), last_(4 * layers),
-          policy_(read_once()) {
+          policy_(sm90::read_once()) {
         next_product();
     }
     __device__ bool finished() const { return phase_ > last_; }
@@ -82,8 +68,8 @@ class WeightFetcher {
         const bool two = pair_ != lonely_;
         unsigned char* to = slots_ + slot_ * kStepSlotBytes;
         sm90::barrier_expect(full, static_cast<uint32_t>(two ? 2 * bytes : bytes));
-        fetch_bytes(to, at_ + byte_, bytes, full, policy_);
-        if (two) fetch_bytes(to + kStepPiece, at_ + apart_ + byte_, bytes, full, policy_);
+        sm90::load_bytes(to, at_ + byte_, bytes, full, policy_);
+        if (two) sm90::load_bytes(to + kStepPiece, at_ + apart_ + byte_, bytes, full, policy_);
         if (filled_ < kStepSlots) ++filled_;
         if (++slot_ == kStepSlots) {
             slot_ = 0;
