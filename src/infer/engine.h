@@ -7,6 +7,7 @@
 #pragma once
 
 #include "infer/generator.h"
+#include "infer/token_grammar.h"
 
 #include <memory>
 #include <string>
@@ -28,6 +29,9 @@ struct EngineRequest {
     bool logprobs = false;        // of the new tokens; otherwise ScoredToken::logprob is 0
     bool prompt_logprobs = false; // of the prompt's tokens
     int64_t top = 0;              // length of ScoredToken::top where logprobs are wanted
+    // What the new text must be of; null: any. A sequence whose text is whole and cannot go on ends
+    // as by an end token.
+    std::shared_ptr<TokenGrammar> grammar{};
 };
 
 // Called on the engine's thread, and so to return soon; none may call the engine but cancel().

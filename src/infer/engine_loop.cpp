@@ -197,6 +197,7 @@ void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
     const auto add = [&](const JobPtr& job, int64_t index, int64_t row) {
         Sequence s{job, index, SeenTokens(session_.model().config().vocab_size)};
         for (const int32_t token : job->prompt()) s.seen.add(token);
+        if (job->request.grammar) s.places = job->request.grammar->begin();
         running_.push_back(std::move(s));
         rows.push_back(row);
     };
@@ -222,18 +223,18 @@ void Engine::Loop::decode_turn() {
     if (running_.empty()) return;
     std::vector<int32_t> tokens;
     for (const Sequence& s : running_) tokens.push_back(s.newest.token);
-    const bool greedy = std::ranges::all_of(running_, [](const Sequence& s) {
-        const EngineRequest& r = s.job->request;
-        return r.generate.sampler.plainly_greedy() && !r.logprobs;
-    });
-    std::span<const int32_t> chosen;
+    std::vector<int32_t> chosen;
     try {
-        if (greedy)
-            chosen = session_.decode_greedily(tokens);
-        else
+        if (std::ranges::any_of(running_, &Loop::takes_the_largest)) {
+            const auto largest = session_.decode_greedily(tokens);
+            chosen.assign(largest.begin(), largest.end());
+            for (size_t i = 0; i < chosen.size(); ++i) { // also where the reason of -1 is wanted
+                if (!takes_the_largest(running_[i])) chosen[i] = -1;
+                if (chosen[i] < 0) session_.fetch_logits(static_cast<int64_t>(i));
+            }
+        } else {
             session_.decode(tokens);
-        for (size_t i = 0; i < chosen.size(); ++i) // where the reason is wanted
-            if (chosen[i] < 0) session_.fetch_logits(static_cast<int64_t>(i));
+        }
     } catch (const std::exception& e) {
         for (Sequence& s : running_) {
             s.done = true;
@@ -251,6 +252,11 @@ void Engine::Loop::decode_turn() {
         0, [](size_t i) { return static_cast<int64_t>(i); }, chosen);
 }
 
+bool Engine::Loop::takes_the_largest(const Sequence& s) {
+    const EngineRequest& r = s.job->request;
+    return r.generate.sampler.plainly_greedy() && !r.logprobs && !r.grammar;
+}
+
 // Chooses a token for running_[first..], whose logits are the session's rows row_of(i).
 void Engine::Loop::choose(size_t first, const std::function<int64_t(size_t)>& row_of,
                           std::span<const int32_t> chosen) {
@@ -266,11 +272,14 @@ void Engine::Loop::choose(size_t first, const std::function<int64_t(size_t)>& ro
                 continue;
             }
             const auto logits = session_.logits(row_of(first + static_cast<size_t>(i)));
+            TokenGrammar* const grammar = s.job->request.grammar.get();
             try {
+                const auto mask = grammar ? grammar->mask(s.places) : nullptr;
                 const int32_t token = sample_token(
                     logits, r.sampler, s.seen.list(), r.id + static_cast<uint64_t>(s.index),
                     static_cast<uint64_t>(static_cast<int64_t>(r.prompt.size()) + s.made),
-                    s.seen.made());
+                    s.seen.made(), mask.get());
+                if (grammar) grammar->advance(s.places, token);
                 s.newest = s.job->request.logprobs ? score_token(logits, token, s.job->request.top)
                                                    : ScoredToken{token, 0, {}};
             } catch (const std::exception& e) {
@@ -303,6 +312,8 @@ void Engine::Loop::accept(Sequence& s) {
         });
         if (!go_on)
             finish = Finish::stopped;
+        else if (job.request.grammar && job.request.grammar->finished(s.places))
+            finish = Finish::end_token;
         else if (s.made >= r.max_new_tokens)
             finish = Finish::length;
         const std::lock_guard lock(mutex_);

@@ -43,6 +43,7 @@ class Engine::Loop {
         ScoredToken newest{};
         int64_t made = 0;
         bool done = false;
+        TokenGrammar::Places places{}; // where the job's grammar stands
     };
 
     void check(const EngineRequest& request) const;
@@ -60,7 +61,10 @@ class Engine::Loop {
     void start(const std::vector<JobPtr>& jobs); // their prompts are read: first tokens
     void decode_turn();
 
-    // chosen: greedy choices that the session made, -1 where it could not; else none.
+    // Whether all that is wanted of a sequence's logits is where the largest is.
+    static bool takes_the_largest(const Sequence& sequence);
+    // chosen: greedy choices that the session made, -1 where logits are to be looked at; empty: all
+    // are.
     void choose(size_t first, const std::function<int64_t(size_t)>& row_of,
                 std::span<const int32_t> chosen = {});
     void accept(Sequence& sequence);
