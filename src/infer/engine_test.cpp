@@ -290,7 +290,7 @@ TEST_F(EngineTest, GreedyRequestsBesideOthers) {
     for (int64_t i = 0; i < 12; ++i) {
         requests.push_back(request_of(random_tokens(10 + i, static_cast<uint64_t>(i)), 20 + i * 3,
                                       static_cast<uint64_t>(i)));
-        if (i % 3 != 0) requests.back().generate.sampler = {.temperature = 0};
+        if (i % 3 != 0) requests.back().generate.sampler.temperature = 0;
         requests.back().logprobs = i % 4 == 1;
         engine.submit(requests.back(), outcomes[static_cast<size_t>(i)].events());
     }

@@ -254,8 +254,10 @@ class Compiler {
             return schema.contains("items") ? rule_of(schema["items"], path + "/items")
                                             : json_.value();
         };
-        State at = json_.then(json_.then_byte(first, '['), json_.space()); // an item may begin here
-        if (least == 0) json_.byte(at, ']', last);
+        const State open = json_.then(json_.then_byte(first, '['), json_.space());
+        if (least == 0) json_.byte(open, ']', last);
+        State at = grammar_.add_state(); // where an item begins; after a comma one must
+        grammar_.add_jump(open, at);
         const int64_t unrolled = most ? *most : std::max(least, listed) + 1;
         for (int64_t i = 0; i < unrolled; ++i) {
             const State after = json_.then(json_.then(at, item(i)), json_.space());

@@ -85,6 +85,7 @@ TEST(JsonGrammar, Schemas) {
         {R"({"prefixItems":[{"type":"null"}],"items":{"type":"integer"}})",
          {"[]", "[null]", "[null,3,4]"},
          {"[3]", "[null,null]"}},
+        {R"({"items":{"type":"integer"}})", {"[]", "[1,2]"}, {"[1,]", "[,]"}},
         {R"({"maxItems":0})", {"[]", "[ ]"}, {"[1]"}},
         {R"({"properties":{"a":{"type":"integer"},"b/c":{"type":"null"},"d":{}},"required":["b/c"]})",
          {R"({"b/c":null})", R"({"a":1,"b/c":null,"d":[]})", R"({ "b/c": null, "d": 1 })"},
