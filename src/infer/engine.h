@@ -6,20 +6,12 @@
 // text may part from its twin where two tokens are nearly as likely.)
 #pragma once
 
-#include "infer/generator.h"
-#include "infer/token_grammar.h"
+#include "infer/sequence.h"
 
 #include <memory>
 #include <string>
 
 namespace tnl {
-
-// A token, and how probable the model found it: ln p after softmax, before the sampler's steps.
-struct ScoredToken {
-    int32_t token = 0;
-    float logprob = 0;
-    std::vector<std::pair<int32_t, float>> top; // the likeliest tokens, best first
-};
 
 struct EngineRequest {
     // prompt, max_new_tokens (0: the prompt is only read), end_tokens, sampler, id. Of several
