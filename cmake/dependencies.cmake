@@ -8,6 +8,7 @@ if(NOT TNL_OPERATOR_ONLY)
   find_package(ZLIB REQUIRED)
   pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
   pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+  pkg_check_modules(UTF8PROC REQUIRED IMPORTED_TARGET libutf8proc)
   pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
   # SentencePiece by its files: Ubuntu's sentencepiece.pc asks for Protocol Buffers, which it hides.
   find_path(SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
