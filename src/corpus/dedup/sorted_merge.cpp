@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 #include <queue>
+#include <utility>
 
 namespace tnl::corpus {
 namespace {
