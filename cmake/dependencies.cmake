@@ -9,7 +9,6 @@ if(NOT TNL_OPERATOR_ONLY)
   pkg_check_modules(CAIRO REQUIRED IMPORTED_TARGET cairo)
   pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
   pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
-  pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
   pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
   pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
   # SentencePiece by its files: Ubuntu's sentencepiece.pc asks for Protocol Buffers, which it hides.

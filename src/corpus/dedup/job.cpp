@@ -63,12 +63,8 @@ Json filter_file(const DedupJob& job, size_t file, size_t units, UnitOutputs& ou
              input.path.string(), documents, removed[next]);
     kept.commit();
     dropped.commit();
-    return {{"documents", documents},
-            {"bytes", bytes},
-            {"kept_documents", kept_documents},
-            {"kept_bytes", kept_bytes},
-            {"empty", empty},
-            {"skipped", reader.counts().skipped}};
+    return {{"documents", documents},   {"bytes", bytes}, {"kept_documents", kept_documents},
+            {"kept_bytes", kept_bytes}, {"empty", empty}, {"skipped", reader.counts().skipped}};
 }
 
 } // namespace

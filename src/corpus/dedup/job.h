@@ -23,7 +23,7 @@ struct DedupJob {
     std::string stage = "all"; // of the kind's stages, or "all"
     std::string mode;          // named as the rule by which documents were dropped
 
-    int workers(size_t units) const;        // units that are worked on at once
+    int workers(size_t units) const;          // units that are worked on at once
     size_t worker_memory(size_t units) const; // bytes for each of them
     // What documents are depends on: part of every stage's parameters.
     std::string record_parameters() const;

@@ -74,8 +74,7 @@ Json sign_file(const DedupJob& job, const MinHashOptions& options, size_t file, 
                 fail("{}: more than {} documents, wanted smaller files", input.path.string(),
                      kMostDocuments);
             const auto document = static_cast<uint32_t>(documents++);
-            if (kinds[i] == signed_text)
-                writer.add(document, {&signatures[i * hashes], hashes});
+            if (kinds[i] == signed_text) writer.add(document, {&signatures[i * hashes], hashes});
         }
     }
     writer.commit();
@@ -131,8 +130,7 @@ Json merge_band(const DedupJob& job, const MinHashOptions& options, int band, in
     BandTask task;
     task.bands = options.bands;
     for (uint32_t file = 0; file < job.inputs.size(); ++file)
-        task.files.push_back(
-            {job.output / signature_path("signatures", band, file), file});
+        task.files.push_back({job.output / signature_path("signatures", band, file), file});
     task.indexes = index_files(options, band);
     task.only_indexed = options.only_indexed;
     const std::vector<uint64_t> keys = split_keys(task.files, options.bands, options.parts);
@@ -181,7 +179,8 @@ Json cluster(const DedupJob& job, const MinHashOptions& options, UnitOutputs& ou
     fs::create_directories(folder);
     const ClusterCounts counts = find_clusters(duplicates, folder, how);
     std::vector<fs::path> names;
-    for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator(folder))
+        names.push_back(entry.path().filename());
     std::sort(names.begin(), names.end());
     for (const fs::path& name : names) outputs.add("remove" / name);
     return {{"edges", counts.edges},

@@ -4,6 +4,7 @@
 #include "corpus/dedup/sha1_loops.h"
 #include "corpus/dedup/simplify.h"
 #include "corpus/dedup/word_cuts.h"
+#include "corpus/words/lexicon.h"
 
 #include <cstdint>
 #include <memory>
@@ -20,8 +21,14 @@ namespace tnl::corpus {
 enum class ShingleHash { xxh64, sha1 };
 std::vector<std::pair<std::string_view, ShingleHash>> enum_names(ShingleHash);
 
+// spaces: what stands between two spaces of the simplified text. english, common: these, cut
+// further as spaCy's blank pipelines "en" and "xx" do, which datatrove takes for words.
+enum class WordCut { spaces, english, common };
+std::vector<std::pair<std::string_view, WordCut>> enum_names(WordCut);
+
 struct ShingleOptions {
     int words = 5; // n
+    WordCut cut = WordCut::english;
     ShingleHash hash = ShingleHash::xxh64;
     SimplifyOptions simplify;
 };
@@ -29,9 +36,7 @@ struct ShingleOptions {
 // One for each thread: it keeps its buffers.
 class Shingler {
   public:
-    // Words are those of the simplified text at white space, cut further by `cutter` if there is
-    // one.
-    Shingler(const ShingleOptions& options, WordCutter* cutter, Sha1Loop sha1 = sha1_loop());
+    explicit Shingler(const ShingleOptions& options, Sha1Loop sha1 = sha1_loop());
 
     // In the order of the text, with repetitions; none where it has fewer than n words. Valid until
     // the next call.
@@ -39,11 +44,15 @@ class Shingler {
 
   private:
     void find_words();
+    void find_tokens();
     void hash_xxh64();
     void hash_sha1();
 
     ShingleOptions options_;
+    std::unique_ptr<Lexicon> lexicon_; // null: spaces
+    std::unique_ptr<WordCutter> cutter_;
     WordCuts cuts_;
+    std::vector<uint32_t> tokens_;
     Sha1Loop sha1_;
     std::string simplified_, joined_;
     struct Word {

@@ -74,7 +74,7 @@ TEST(Shingles, AreDatatroves) {
         "The quick brown fox jumps over the lazy dog, and then the fox sleeps.";
     EXPECT_EQ(simplified(text),
               "the quick brown fox jumps over the lazy dog and then the fox sleeps");
-    Shingler shingler({}, nullptr);
+    Shingler shingler({});
     const auto shingles = shingler(text);
     ASSERT_EQ(shingles.size(), 10U);
     EXPECT_EQ(shingles.front(), 7797000677988824208U);
@@ -88,7 +88,7 @@ TEST(Shingles, AreDatatroves) {
 }
 
 TEST(Shingles, ShortTextsHaveNone) {
-    Shingler shingler({}, nullptr);
+    Shingler shingler({});
     EXPECT_TRUE(shingler("").empty());
     EXPECT_TRUE(shingler("one two three four").empty());
     EXPECT_EQ(shingler("one two three four five").size(), 1U);

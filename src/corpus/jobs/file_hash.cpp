@@ -14,7 +14,9 @@
 namespace tnl::corpus {
 namespace {
 
-std::string hex(XXH128_hash_t hash) { return fmt::format("{:016x}{:016x}", hash.high64, hash.low64); }
+std::string hex(XXH128_hash_t hash) {
+    return fmt::format("{:016x}{:016x}", hash.high64, hash.low64);
+}
 
 } // namespace
 
@@ -32,7 +34,7 @@ FileIdentity identify(const std::filesystem::path& path) {
     std::ifstream file(path, std::ios::binary);
     if (!file) fail("{}: cannot open", path.string());
     const std::unique_ptr<XXH3_state_t, XXH_errorcode (*)(XXH3_state_t*)> state(XXH3_createState(),
-                                                                               XXH3_freeState);
+                                                                                XXH3_freeState);
     XXH3_128bits_reset(state.get());
     std::vector<char> block(size_t{1} << 18);
     while (file) {

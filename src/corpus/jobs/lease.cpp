@@ -34,8 +34,7 @@ bool create(const fs::path& path, const std::string& content) {
     if (fd < 0) fail("{}: cannot create: {}", path.string(), std::strerror(errno));
     const ssize_t written = ::write(fd, content.data(), content.size());
     ::close(fd);
-    if (written != static_cast<ssize_t>(content.size()))
-        fail("{}: cannot write", path.string());
+    if (written != static_cast<ssize_t>(content.size())) fail("{}: cannot write", path.string());
     return true;
 }
 

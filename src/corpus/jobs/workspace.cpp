@@ -77,6 +77,16 @@ bool Workspace::done(const Stage& stage, const Unit& unit) const {
     return true;
 }
 
+// What a unit made with other parameters and does not make now.
+void Workspace::remove_earlier(const Unit& unit, const std::vector<fs::path>& now) const {
+    if (!fs::exists(manifest_path(unit))) return;
+    const std::set<fs::path> names(now.begin(), now.end());
+    for (const Json& output : manifest(unit).at("outputs")) {
+        const fs::path name = output.at("path").get<std::string>();
+        if (!names.contains(name)) fs::remove(root_ / name);
+    }
+}
+
 void Workspace::execute(const Stage& stage, const Unit& unit) const {
     const fs::path scratch = root_ / "scratch" / process_name() / unit.name;
     fs::remove_all(scratch);
@@ -100,6 +110,7 @@ void Workspace::execute(const Stage& stage, const Unit& unit) const {
     }
     UnitOutputs outputs(root_, scratch);
     Json counts = unit.run(outputs);
+    remove_earlier(unit, outputs.names());
     said["outputs"] = Json::array();
     std::set<fs::path> directories;
     for (const fs::path& name : outputs.names()) {
@@ -124,7 +135,8 @@ Workspace::Progress Workspace::run(const Stage& stage, int workers, Task task, b
     // This task's share, then the others', beginning behind it so that tasks do not meet.
     std::vector<size_t> order;
     for (int i = 0; i < task.world; ++i)
-        for (const size_t unit : share_of(units.size(), {(task.index + i) % task.world, task.world}))
+        for (const size_t unit :
+             share_of(units.size(), {(task.index + i) % task.world, task.world}))
             order.push_back(unit);
     enum State : uint8_t { open, busy, finished };
     std::vector<State> states(units.size(), open);

@@ -77,6 +77,7 @@ class Workspace {
   private:
     std::filesystem::path manifest_path(const Unit& unit) const;
     Json manifest(const Unit& unit) const;
+    void remove_earlier(const Unit& unit, const std::vector<std::filesystem::path>& now) const;
     void execute(const Stage& stage, const Unit& unit) const;
 
     std::filesystem::path root_;
