@@ -81,7 +81,8 @@ bool Workspace::done(const Stage& stage, const Unit& unit) const {
 void Workspace::remove_earlier(const Unit& unit, const std::vector<fs::path>& now) const {
     if (!fs::exists(manifest_path(unit))) return;
     const std::set<fs::path> names(now.begin(), now.end());
-    for (const Json& output : manifest(unit).at("outputs")) {
+    const Json earlier = manifest(unit);
+    for (const Json& output : earlier.at("outputs")) {
         const fs::path name = output.at("path").get<std::string>();
         if (!names.contains(name)) fs::remove(root_ / name);
     }
@@ -213,9 +214,11 @@ std::string Workspace::digest(const Stage& stage) const {
 
 Json Workspace::counts(const Stage& stage) const {
     Json total = Json::object();
-    for (const Unit& unit : stage.units)
-        for (const auto& [name, value] : manifest(unit).at("counts").items())
+    for (const Unit& unit : stage.units) {
+        const Json said = manifest(unit);
+        for (const auto& [name, value] : said.at("counts").items())
             total[name] = total.value(name, uint64_t{0}) + value.get<uint64_t>();
+    }
     return total;
 }
 
