@@ -218,7 +218,7 @@ def test_lines_paragraphs_urls(tmp_path):
     dedup(path, "-o", tmp_path / "ccnet", "--mode", "line", "--form", "ccnet")
     assert kept("ccnet") == ["Header\none\n\nFooter 1", "two", "\n\nthree"]
     dedup(path, "-o", tmp_path / "none", "--mode", "line", "--form", "ccnet", "--keep", "none")
-    assert kept("none") == ["one\n", "two", "\n\nthree"]
+    assert kept("none") == ["one", "two", "\n\nthree"]
     dropped = lines_of(tmp_path / "none/dropped/a.jsonl.zst")
     assert dropped[-1] == {"id": "a.jsonl/3", "file": 0, "document": 3, "rule": "line", "pieces": 1,
                            "of": 1, "bytes": 6, "dropped": True}

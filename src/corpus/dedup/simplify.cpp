@@ -37,10 +37,7 @@ class Pass {
             const char c = ascii(text_[at]);
             if (c > '0') {
                 space();
-                size_t length = 0;
-                do out_[to_++] = ascii(text_[at + length++]);
-                while (at + length < text_.size() && ascii(text_[at + length]) > '0');
-                at += length;
+                at = letters(at);
             } else if (c == ' ') {
                 pending_ = true;
                 ++at;
@@ -64,6 +61,19 @@ class Pass {
         if (pending_ && any_) out_[to_++] = ' ';
         pending_ = false;
         any_ = true;
+    }
+    // Of the members none may change by a store to a char: they are copied.
+    size_t letters(size_t at) {
+        const char* from = text_.data() + at;
+        const char* const end = text_.data() + text_.size();
+        char* to = out_.data() + to_;
+        char c = ascii(*from);
+        do {
+            *to++ = c;
+            c = ++from < end ? ascii(*from) : ' ';
+        } while (c > '0');
+        to_ = static_cast<size_t>(to - out_.data());
+        return static_cast<size_t>(from - text_.data());
     }
     size_t number(size_t at) {
         space();
