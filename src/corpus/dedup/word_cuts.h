@@ -23,7 +23,9 @@ class WordCuts {
   public:
     explicit WordCuts(WordCutter* cutter); // null: words stay whole
 
-    // Calls token(piece) for each token of `word`.
+    static constexpr size_t kReadable = 16; // bytes of memory from the word's first on
+    // Calls token(piece) for each token of `word`, which is not empty and in memory of which
+    // kReadable bytes may be read.
     template <class F> void operator()(std::string_view word, F&& token) {
         if (cutter_ == nullptr || known_whole(word)) {
             token(word);
@@ -36,7 +38,7 @@ class WordCuts {
     }
 
   private:
-    // The bytes in one number, zeros behind them: words have no zero bytes. n: at most 8.
+    // The bytes in one number, zeros behind them: words have no zero bytes. n: 1 to 8.
     static uint64_t number(const char* data, size_t n);
     static size_t place(uint64_t mixed, int bits) {
         return (mixed * 0xD6E8FEB86659FD93U >> (64 - bits)) * 2;
@@ -72,21 +74,9 @@ class WordCuts {
 };
 
 inline uint64_t WordCuts::number(const char* data, size_t n) {
-    uint64_t all = 0;
-    if (n == 8) {
-        __builtin_memcpy(&all, data, 8);
-        return all;
-    }
-    if (n >= 4) { // two loads that overlap
-        uint32_t low, high;
-        __builtin_memcpy(&low, data, 4);
-        __builtin_memcpy(&high, data + n - 4, 4);
-        return low | uint64_t{high} >> (8 * (8 - n)) << 32;
-    }
-    const auto byte = [&](size_t i) {
-        return uint64_t{static_cast<unsigned char>(data[i])} << (8 * i);
-    };
-    return n == 0 ? 0 : byte(0) | byte(n / 2) | byte(n - 1);
+    uint64_t all;
+    __builtin_memcpy(&all, data, 8);
+    return all & (~uint64_t{0} >> (64 - 8 * n));
 }
 
 } // namespace tnl::corpus
