@@ -142,10 +142,11 @@ void bench_merge(benchmark::State& state) {
     }
     uint64_t records = 0, duplicates = 0;
     for (auto _ : state)
-        SortedMerge(sources, size_t{64} << 20).run([&](std::span<const MergedRecord> merged) {
+        SortedMerge(sources, size_t{1} << 30).run([&](std::span<const MergedRecord> merged) {
             records += merged.size();
             for (size_t i = 1; i < merged.size(); ++i)
-                duplicates += layout.compare(merged[i - 1].data, merged[i].data) == 0;
+                duplicates += merged[i - 1].key == merged[i].key &&
+                              layout.compare(merged[i - 1].data, merged[i].data) == 0;
         });
     benchmark::DoNotOptimize(duplicates);
     state.SetItemsProcessed(static_cast<int64_t>(records));
