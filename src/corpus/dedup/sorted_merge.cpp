@@ -53,7 +53,7 @@ class OpenFile {
 // One element of entries_, one of other_ and one of merged_ for each record of a batch.
 constexpr size_t kEntryBytes = 56;
 
-constexpr size_t kCached = 4 << 20, kRead = 256 << 10;
+constexpr size_t kCached = 4 << 20, kRead = 128 << 10;
 
 } // namespace
 
