@@ -51,14 +51,15 @@ class Worker {
 
     // Frames of the chunk's records, kept and dropped; answers the bytes of their texts.
     int64_t run(const Chunk& chunk) {
-        std::string kept, dropped;
         const int64_t before = stats_.read.bytes;
+        kept_.clear();
+        dropped_.clear();
         for (size_t i = 0; i < chunk.records.size(); ++i)
-            if (parser_.parse(chunk, i, record_)) add(kept, dropped);
+            if (parser_.parse(chunk, i, record_)) add(kept_, dropped_);
         kept_frame.clear();
         dropped_frame.clear();
-        encoder_.append_frame(kept_frame, kept);
-        encoder_.append_frame(dropped_frame, dropped);
+        encoder_.append_frame(kept_frame, kept_);
+        encoder_.append_frame(dropped_frame, dropped_);
         return stats_.read.bytes - before;
     }
     FilterStats stats() const {
@@ -95,6 +96,7 @@ class Worker {
     FilterChain chain_;
     FrameEncoder encoder_;
     Record record_;
+    std::string kept_, dropped_;
     FilterStats stats_;
 };
 

@@ -52,7 +52,9 @@ bool may_have_phrases(std::string_view folded) {
 struct LineWords {
     int64_t count = 0, longest = 0; // words, characters of the longest
 };
-LineWords count_words(std::string_view line) {
+// No further than to `enough` words, if none can have more than `most` characters.
+LineWords count_words(std::string_view line, int64_t enough, int64_t most) {
+    const bool all_short = most < 0 || std::cmp_less_equal(line.size(), most);
     const uint32_t* bits = character_bits();
     LineWords out;
     int64_t length = 0;
@@ -62,7 +64,7 @@ LineWords count_words(std::string_view line) {
         if (bits[c.code] & kSpace) {
             length = 0;
         } else {
-            out.count += length == 0;
+            if (length == 0 && ++out.count >= enough && all_short) break;
             out.longest = std::max(out.longest, ++length);
         }
     }
@@ -119,7 +121,7 @@ Verdict check(const C4Quality& rules, DocumentView& document, std::string& text)
     bool first = true;
     for (std::string_view line : lines) {
         line = strip(line);
-        const LineWords words = count_words(line);
+        const LineWords words = count_words(line, rules.min_words_per_line, rules.max_word_length);
         if (rules.max_word_length != -1 && words.longest > rules.max_word_length) continue;
         if (rules.remove_citations) line = without_citations(line, buffer);
         if (rules.filter_no_terminal_punct && !ends_terminally(line)) continue;

@@ -14,15 +14,13 @@ size_t DocumentView::characters() {
 }
 
 const std::vector<uint32_t>& DocumentView::words() {
-    if (has_words_) return words_;
+    if (!has_words_) lexicon_.tokenize(text_, TokensOf::words, words_, &joined_);
     has_words_ = true;
-    lexicon_.tokenize(text_, words_);
-    std::erase_if(words_, [&](uint32_t token) { return lexicon_[token].flags & Lexeme::kWhite; });
     return words_;
 }
 
 size_t DocumentView::sentences(std::string_view line, size_t enough) {
-    lexicon_.tokenize(line, tokens_);
+    lexicon_.tokenize(line, TokensOf::all, tokens_);
     size_t count = 1;
     bool ended = false;
     for (const uint32_t token : tokens_) {

@@ -31,6 +31,9 @@ Verdict check(const FineWebQuality& rules, DocumentView& document, Repeats& repe
                             (static_cast<double>(document.characters()) - newlines);
     if (repeated > rules.char_duplicates_ratio)
         return Verdict::dropped("char_dup_ratio", repeated, rules.char_duplicates_ratio);
+    // There are no fewer words than pieces of text between spaces, which are found sooner.
+    if (newlines / static_cast<double>(count_pieces(text)) <= rules.new_line_ratio)
+        return Verdict::kept();
     const double list = newlines / static_cast<double>(document.words().size());
     if (list > rules.new_line_ratio)
         return Verdict::dropped("list_ratio", list, rules.new_line_ratio);

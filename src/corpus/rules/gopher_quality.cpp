@@ -39,21 +39,23 @@ bool begins_with_bullet(std::string_view line) {
     return begin.starts_with("•") || begin.starts_with("-");
 }
 
+// Different stop words that are among the words; a word's lexeme is marked until it is met.
 size_t count_stop_words(const std::vector<std::string>& stop_words, DocumentView& document) {
-    std::vector<std::string_view> left(stop_words.begin(), stop_words.end());
-    std::sort(left.begin(), left.end());
-    left.erase(std::unique(left.begin(), left.end()), left.end());
-    size_t longest = 0, found = 0;
-    for (const std::string_view word : left) longest = std::max(longest, word.size());
-    for (const uint32_t word : document.words()) {
-        if (document.lexeme(word).bytes > longest) continue;
-        const std::string_view text = document.word_text(word);
-        const auto at = std::find(left.begin(), left.end(), text);
-        if (at == left.end()) continue;
-        ++found;
-        left.erase(at);
-        if (left.empty()) break;
+    const std::vector<uint32_t>& words = document.words();
+    Lexicon& lexicon = document.lexicon();
+    size_t left = 0, found = 0;
+    for (const std::string& word : stop_words) {
+        uint32_t& mark = lexicon.count(lexicon.lexeme_of(word));
+        left += mark == 0;
+        mark = 1;
     }
+    for (size_t i = 0; i < words.size() && left > 0; ++i) {
+        uint32_t& mark = lexicon.count(words[i]);
+        found += mark;
+        left -= mark;
+        mark = 0;
+    }
+    for (const std::string& word : stop_words) lexicon.count(lexicon.lexeme_of(word)) = 0;
     return found;
 }
 

@@ -66,6 +66,8 @@ Verdict check(const GopherRepetition& rules, DocumentView& document, Repeats& re
     for (const std::vector<double>& pair : rules.top_n_grams) {
         const auto n = static_cast<size_t>(pair[0]);
         if (n > repeats.words()) continue;
+        // Nearly always far below the threshold, and then so is what it bounds.
+        if (static_cast<double>(repeats.top_n_gram_bound(n)) / whole <= pair[1]) continue;
         const double share = static_cast<double>(repeats.top_n_gram(n)) / whole;
         if (share > pair[1]) return Verdict::dropped(fmt::format("top_{}_gram", n), share, pair[1]);
     }

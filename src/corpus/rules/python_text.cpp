@@ -1,6 +1,7 @@
 #include "corpus/rules/python_text.h"
 
 #include "base/check.h"
+#include "corpus/words/byte_masks.h"
 
 #include <unicode/ucasemap.h>
 
@@ -63,17 +64,12 @@ std::string_view strip(std::string_view text) { return strip_left(strip_right(te
 void split_lines(std::string_view text, std::vector<std::string_view>& lines) {
     lines.clear();
     size_t begin = 0;
-    for (size_t at = 0; at < text.size();) {
-        size_t end = 0;
-        if (may_end_line(static_cast<unsigned char>(text[at]))) end = line_end(text, at);
-        if (end == 0) {
-            ++at;
-            continue;
-        }
+    for_bytes(text, 0, may_end_line, [&](size_t at) {
+        const size_t end = line_end(text, at);
+        if (end == 0) return at + 1;
         lines.push_back(text.substr(begin, at - begin));
-        at += end;
-        begin = at;
-    }
+        return begin = at + end;
+    });
     if (begin < text.size()) lines.push_back(text.substr(begin));
 }
 
@@ -98,17 +94,16 @@ void split_newline_runs(std::string_view text, size_t least, std::vector<std::st
     parts.push_back(text.substr(begin));
 }
 
-void split_white(std::string_view text, std::vector<std::string_view>& words) {
-    words.clear();
-    size_t begin = 0;
-    bool inside = false;
-    for (size_t at = 0, bytes = 0; at < text.size(); at += bytes) {
-        const bool space = is_space(text, at, bytes);
-        if (space && inside) words.push_back(text.substr(begin, at - begin));
-        if (!space && !inside) begin = at;
-        inside = !space;
+size_t count_pieces(std::string_view text) {
+    size_t count = 0;
+    uint8_t before = 1;
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const uint8_t space = byte <= ' ';
+        count += before & (space ^ 1);
+        before = space;
     }
-    if (inside) words.push_back(text.substr(begin));
+    return count;
 }
 
 void to_lower(std::string_view text, std::string& out) {

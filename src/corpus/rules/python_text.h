@@ -19,8 +19,8 @@ void split_lines(std::string_view text, std::vector<std::string_view>& lines);
 void split_newlines(std::string_view text, std::vector<std::string_view>& lines);
 // re.split("\n{least,}", text).
 void split_newline_runs(std::string_view text, size_t least, std::vector<std::string_view>& parts);
-// str.split(): what is between white space.
-void split_white(std::string_view text, std::vector<std::string_view>& words);
+// At most as many as len(str.split()): pieces between ASCII white space.
+size_t count_pieces(std::string_view text);
 
 // str.lower(), special casings of Unicode included.
 void to_lower(std::string_view text, std::string& out);

@@ -1,5 +1,5 @@
-// How much of a document is said again: lines, paragraphs and n-grams of words, exactly (hashes
-// only find candidates).
+// How much of a document is said again: lines, paragraphs and n-grams of words. Counts are exact:
+// hashes only find candidates.
 #pragma once
 
 #include "corpus/rules/document.h"
@@ -24,7 +24,7 @@ class KeyTable {
         uint32_t generation; // in use if it is the table's
     };
     void start(size_t keys); // empty, with room for so many
-    // The entry where the search for a key begins, and where it goes on.
+    // Where the search for a key begins, and where it goes on.
     size_t slot(uint64_t key) const { return (key * 0xD6E8FEB86659FD93) >> shift_; }
     size_t next(size_t slot) const { return (slot + 1) & (entries_.size() - 1); }
     Entry& operator[](size_t slot) { return entries_[slot]; }
@@ -34,9 +34,9 @@ class KeyTable {
     }
 
   private:
-    std::vector<Entry> entries_ = std::vector<Entry>(1);
+    std::vector<Entry> entries_;
     uint32_t generation_ = 0;
-    int shift_ = 63;
+    int shift_ = 0;
 };
 
 class Repeats {
@@ -47,31 +47,38 @@ class Repeats {
     // The words of the document, for what follows.
     void set_words(DocumentView& document);
     size_t words() const { return words_.size(); }
+
     // datatrove's find_top_duplicate of get_n_grams: characters of the most frequent n-gram, words
-    // joined by spaces, times its count; the first of several. To be called for n = 1, 2, ... in
-    // order; 0 where there is none.
+    // joined by spaces, times its count; the first of several. 0 where there is none. To be called
+    // for rising n.
     size_t top_n_gram(size_t n);
+    // No less than top_n_gram(n), for much less work. For rising n.
+    uint64_t top_n_gram_bound(size_t n);
+
     // datatrove's find_all_duplicate: characters of n-grams, words joined by nothing, that were
     // there before; what is counted is passed over.
     size_t duplicated_n_grams(size_t n);
 
   private:
-    struct Word {
-        uint64_t hash;       // of the text of all words up to it
-        uint32_t end;        // of it, in joined_
-        uint32_t characters; // up to it
-    };
-    uint64_t power(size_t bytes);
+    void find_windows();
     KeyTable table_;
     std::vector<uint32_t> words_;
-    std::vector<Word> prefix_; // one more than words: of those before
-    std::string joined_;       // the words, without anything between them
-    std::vector<uint64_t> powers_{1};
+    std::vector<uint32_t> ends_, characters_; // one more than words: before each, in joined_
+    std::string joined_;                      // the words, without anything between them
 
-    size_t gram_ = 0;              // the n of grams_
-    std::vector<uint32_t> grams_;  // by position: the number of its n-gram
-    std::vector<uint32_t> counts_; // by number
-    std::vector<uint32_t> first_;  // by number: where it stood first
+    size_t least_of_ = 0;          // the n of least_
+    std::vector<uint32_t> counts_; // of each word in the document
+    std::vector<uint32_t> least_;  // of the n words from here on, the count of the rarest
+
+    size_t gram_ = 0;                   // the n of grams_
+    std::vector<uint32_t> grams_;       // by position: the number of its n-gram
+    std::vector<uint32_t> gram_counts_; // by number
+    std::vector<uint32_t> gram_first_;  // by number: where it stood first
+
+    bool has_windows_ = false;
+    std::vector<uint8_t> repeated_; // by position: the next kWindow bytes may stand elsewhere, too
+    std::vector<uint8_t> seen_;     // by hash: how often, up to 2
+    std::vector<uint32_t> hashes_;
 };
 
 } // namespace tnl::corpus
