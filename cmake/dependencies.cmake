@@ -11,6 +11,7 @@ if(NOT TNL_OPERATOR_ONLY)
   pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
   pkg_check_modules(SIMDJSON REQUIRED IMPORTED_TARGET simdjson)
   pkg_check_modules(ICU REQUIRED IMPORTED_TARGET icu-uc)
+  pkg_check_modules(YAML REQUIRED IMPORTED_TARGET yaml-cpp)
   # SentencePiece by its files: Ubuntu's sentencepiece.pc asks for Protocol Buffers, which it hides.
   find_path(SENTENCEPIECE_INCLUDE sentencepiece_processor.h REQUIRED)
   find_library(SENTENCEPIECE_LIBRARY sentencepiece REQUIRED)

@@ -1,15 +1,12 @@
 #include "corpus/words/lexicon.h"
 
-#include <xxhash.h>
+#include "base/check.h"
+#include "corpus/words/byte_masks.h"
 
 #include <algorithm>
 
 namespace tnl::corpus {
 namespace {
-
-constexpr size_t kFirstSlots = 1 << 12;
-
-uint64_t hash_of(std::string_view text) { return XXH3_64bits(text.data(), text.size()); }
 
 // Bytes of ASCII that are white space to Python.
 constexpr bool is_ascii_space(unsigned char c) {
@@ -23,8 +20,10 @@ Lexicon::Lexicon(WordRules rules) : splitter_(rules), bits_(character_bits()) { 
 void Lexicon::clear() {
     texts_.clear();
     lexemes_.clear();
+    begins_.clear();
     parts_.clear();
-    for (Table* table : {&pieces_, &by_text_}) *table = {std::vector<Slot>(kFirstSlots), 0};
+    pieces_.clear();
+    by_text_.clear();
     nodes_.assign(1, {});
     edges_.clear();
     outcomes_.clear();
@@ -39,32 +38,8 @@ void Lexicon::clear() {
 
 void Lexicon::limit(size_t bytes) {
     const size_t used = texts_.size() + lexemes_.size() * sizeof(Lexeme) + parts_.size() * 4 +
-                        (pieces_.slots.size() + by_text_.slots.size()) * sizeof(Slot);
+                        pieces_.bytes() + by_text_.bytes();
     if (used > bytes) clear();
-}
-
-// The slot of a key, or the empty one where it belongs; there is room for one more.
-Lexicon::Slot& Lexicon::find(Table& table, std::string_view key, uint64_t hash) {
-    if (table.used * 2 >= table.slots.size()) grow(table);
-    const size_t mask = table.slots.size() - 1;
-    for (size_t i = hash & mask;; i = (i + 1) & mask) {
-        Slot& slot = table.slots[i];
-        if (slot.count == 0) return slot;
-        if (slot.hash == hash && std::string_view(texts_).substr(slot.offset, slot.bytes) == key)
-            return slot;
-    }
-}
-
-void Lexicon::grow(Table& table) {
-    std::vector<Slot> larger(table.slots.size() * 2);
-    const size_t mask = larger.size() - 1;
-    for (const Slot& slot : table.slots) {
-        if (slot.count == 0) continue;
-        size_t i = slot.hash & mask;
-        while (larger[i].count != 0) i = (i + 1) & mask;
-        larger[i] = slot;
-    }
-    table.slots.swap(larger);
 }
 
 Lexeme Lexicon::describe(std::string_view text) const {
@@ -80,7 +55,6 @@ Lexeme Lexicon::describe(std::string_view text) const {
         at += c.bytes;
         ++out.characters;
     }
-    for (const char c : text) out.hash = out.hash * kHashBase + static_cast<unsigned char>(c);
     if (all & kSpace) out.flags |= Lexeme::kWhite;
     if (any & kAlphabetic) out.flags |= Lexeme::kAlpha;
     if (!symbols) out.flags |= Lexeme::kText;
@@ -90,71 +64,134 @@ Lexeme Lexicon::describe(std::string_view text) const {
 }
 
 uint32_t Lexicon::intern(std::string_view text) {
-    const uint64_t hash = hash_of(text);
-    Slot& slot = find(by_text_, text, hash);
-    if (slot.count == 0) {
+    const TextKey key = key_of(text, text.size());
+    TextTable::Slot& slot = by_text_.find(key, text);
+    if (slot.count() == 0) {
         Lexeme lexeme = describe(text);
         lexeme.offset = static_cast<uint32_t>(texts_.size());
         lexeme.bytes = static_cast<uint32_t>(text.size());
-        slot = {hash, lexeme.offset, lexeme.bytes, static_cast<uint32_t>(lexemes_.size()), 1};
-        ++by_text_.used;
+        TNL_CHECK(lexemes_.size() < kLexeme && texts_.size() + text.size() < (size_t{1} << 32),
+                  "a document of more than 4 GB of different words");
+        by_text_.put(slot, key, text, static_cast<uint32_t>(lexemes_.size()), 1);
         texts_.append(text);
         lexemes_.push_back(lexeme);
     }
-    return slot.first;
+    return slot.value;
 }
 
-void Lexicon::add_piece(std::string_view piece, std::vector<uint32_t>& tokens) {
-    const uint64_t hash = hash_of(piece);
-    Slot* slot = &find(pieces_, piece, hash);
-    if (slot->count == 0) {
-        lengths_.clear();
-        splitter_.split(piece, lengths_);
-        const auto first = static_cast<uint32_t>(parts_.size());
-        size_t at = 0;
-        for (const uint32_t length : lengths_) {
-            parts_.push_back(intern(piece.substr(at, length)));
-            at += length;
-        }
-        parts_[first] |= kAfterSpace;
-        // A piece that is one token shares its text.
-        uint32_t offset = lexemes_[parts_[first] & ~kAfterSpace].offset;
-        if (lengths_.size() > 1) {
-            offset = static_cast<uint32_t>(texts_.size());
-            texts_.append(piece);
-        }
-        *slot = {hash, offset, static_cast<uint32_t>(piece.size()), first,
-                 static_cast<uint32_t>(lengths_.size())};
-        ++pieces_.used;
+uint32_t Lexicon::token_of(std::string_view text) {
+    const uint32_t lexeme = intern(text);
+    return lexeme | (lexeme < begins_.size() && begins_[lexeme] ? kBegins : 0);
+}
+
+TextTable::Slot& Lexicon::split_piece(const Piece& piece) {
+    lengths_.clear();
+    splitter_.split(piece.text, lengths_);
+    const auto first = static_cast<uint32_t>(parts_.size());
+    size_t at = 0;
+    for (const uint32_t length : lengths_) {
+        parts_.push_back(token_of(piece.text.substr(at, length)));
+        at += length;
     }
-    for (uint32_t i = 0; i < slot->count; ++i) tokens.push_back(parts_[slot->first + i]);
+    const auto count =
+        static_cast<uint32_t>(std::min<size_t>(lengths_.size(), TextTable::kMostCount));
+    uint32_t value = first;
+    if (lengths_.size() == 1) {
+        value = parts_.back();
+        parts_.pop_back();
+    } else if (lengths_.size() >= TextTable::kMostCount) { // before them their number
+        parts_.insert(parts_.begin() + first, static_cast<uint32_t>(lengths_.size()));
+    }
+    TextTable::Slot& slot = pieces_.find(piece.key, piece.text);
+    pieces_.put(slot, piece.key, piece.text, value, count);
+    return slot;
 }
 
-void Lexicon::tokenize(std::string_view text, std::vector<uint32_t>& tokens) {
+void Lexicon::add_pieces(const Piece* pieces, size_t count, std::vector<uint32_t>& tokens) {
+    for (const Piece* piece = pieces; piece != pieces + count; ++piece) {
+        if (piece->text.empty()) { // white space that is not asked for
+            after_white_ = true;
+            continue;
+        }
+        TextTable::Slot* slot = &pieces_.find(piece->key, piece->text);
+        if (slot->count() == 0) slot = &split_piece(*piece);
+        const uint32_t marks = kAfterSpace | (after_white_ ? kAfterWhite : 0);
+        after_white_ = piece->white;
+        if (slot->count() == 1) {
+            tokens.push_back(slot->value | marks);
+            continue;
+        }
+        const uint32_t* part = &parts_[slot->value];
+        uint32_t number = slot->count();
+        if (number == TextTable::kMostCount) number = *part++;
+        const size_t first = tokens.size();
+        tokens.insert(tokens.end(), part, part + number);
+        tokens[first] |= marks;
+    }
+}
+
+void Lexicon::tokenize(std::string_view text, TokensOf which, std::vector<uint32_t>& tokens,
+                       std::string* joined) {
+    constexpr size_t kBatch = 16; // slots are asked for before the first of them is needed
+    Piece batch[kBatch];
+    size_t waiting = 0;
     tokens.clear();
-    size_t start = 0; // of the piece
-    bool white = false, first = true;
-    for (size_t at = 0; at < text.size();) {
+    after_white_ = false;
+    char* out = nullptr;
+    constexpr size_t kStep = 16; // pieces are copied in steps of this
+    if (joined) {
+        joined->resize(text.size() + kStep);
+        out = joined->data();
+    }
+    const auto add = [&](size_t begin, size_t end, bool white) {
+        Piece& piece = batch[waiting++];
+        piece.white = white;
+        piece.text = text.substr(begin, white && which == TokensOf::words ? 0 : end - begin);
+        if (!piece.text.empty()) {
+            piece.key = key_of(piece.text, text.size() - begin);
+            pieces_.prefetch(piece.key);
+        }
+        if (out && !white) {
+            if (end - begin <= kStep && begin + kStep <= text.size())
+                std::memcpy(out, text.data() + begin, kStep);
+            else
+                std::memcpy(out, text.data() + begin, end - begin);
+            out += end - begin;
+        }
+        if (waiting < kBatch) return;
+        add_pieces(batch, waiting, tokens);
+        waiting = 0;
+    };
+    // Runs of white space and of other characters; a space after others is not part of the former.
+    size_t start = 0;
+    const auto look_at = [](unsigned char byte) { return byte <= ' ' || byte >= 0x80; };
+    for_bytes(text, 0, look_at, [&](size_t at) {
         const auto byte = static_cast<unsigned char>(text[at]);
         size_t bytes = 1;
         bool space = false;
-        if (byte < 0x80) [[likely]] {
+        if (byte < 0x80) {
             space = is_ascii_space(byte);
         } else {
             const Character c = character_at(text, at);
             bytes = c.bytes;
             space = bits_[c.code] & kSpace;
         }
-        if (first) white = space;
-        if (space != white) {
-            if (start < at) add_piece(text.substr(start, at - start), tokens);
-            start = byte == ' ' ? at + 1 : at;
-            white = space;
+        if (!space) return at + bytes;
+        if (start < at) add(start, at, false);
+        // The run of white space.
+        size_t end = at + bytes;
+        while (end < text.size()) {
+            const Character c = character_at(text, end);
+            if (!(bits_[c.code] & kSpace)) break;
+            end += c.bytes;
         }
-        first = false;
-        at += bytes;
-    }
-    if (start < text.size()) add_piece(text.substr(start), tokens);
+        const bool after_others = byte == ' ' && at > 0;
+        if (at + after_others < end) add(at + after_others, end, true);
+        return start = end;
+    });
+    if (start < text.size()) add(start, text.size(), false);
+    add_pieces(batch, waiting, tokens);
+    if (joined) joined->resize(static_cast<size_t>(out - joined->data()));
     apply_patterns(tokens);
 }
 

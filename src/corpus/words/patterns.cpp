@@ -7,7 +7,7 @@
 
 namespace tnl::corpus {
 
-void Lexicon::add_pattern(const std::string& text, const std::vector<std::string>& pieces) {
+void Lexicon::add_pattern(const std::string& text, const std::vector<std::string>& parts) {
     lengths_.clear();
     splitter_.split(text, lengths_, false);
     uint32_t node = 0;
@@ -15,26 +15,27 @@ void Lexicon::add_pattern(const std::string& text, const std::vector<std::string
     for (const uint32_t length : lengths_) {
         const uint32_t lexeme = intern(std::string_view(text).substr(at, length));
         at += length;
-        if (node == 0) lexemes_[lexeme].flags |= Lexeme::kBeginsPattern;
+        if (lexeme >= begins_.size()) begins_.resize(lexeme + 1);
+        if (node == 0) begins_[lexeme] = 1;
         const auto [edge, is_new] = edges_.try_emplace(static_cast<uint64_t>(node) << 32 | lexeme,
                                                        static_cast<uint32_t>(nodes_.size()));
         if (is_new) nodes_.emplace_back();
         node = edge->second;
     }
     const auto first = static_cast<uint32_t>(outcomes_.size());
-    for (const std::string& piece : pieces) outcomes_.push_back(intern(piece));
-    nodes_[node] = {true, first, static_cast<uint32_t>(pieces.size())};
+    for (const std::string& part : parts) outcomes_.push_back(intern(part));
+    nodes_[node] = {true, first, static_cast<uint32_t>(parts.size())};
 }
 
 void Lexicon::find_matches(const std::vector<uint32_t>& tokens) {
     matches_.clear();
     const auto count = static_cast<uint32_t>(tokens.size());
     for (uint32_t begin = 0; begin < count; ++begin) {
-        if (!((*this)[tokens[begin]].flags & Lexeme::kBeginsPattern)) continue;
+        if (!(tokens[begin] & kBegins)) continue;
         uint32_t node = 0;
         for (uint32_t end = begin; end < count; ++end) {
-            const uint32_t lexeme = tokens[end] & ~kAfterSpace;
-            if (lexeme >= pattern_lexemes_) break;
+            const uint32_t lexeme = tokens[end] & kLexeme;
+            if (lexeme >= pattern_lexemes_ || (end > begin && (tokens[end] & kAfterWhite))) break;
             const auto edge = edges_.find(static_cast<uint64_t>(node) << 32 | lexeme);
             if (edge == edges_.end()) break;
             node = edge->second;
@@ -79,7 +80,7 @@ void Lexicon::apply_patterns(std::vector<uint32_t>& tokens) {
             const size_t first = rewritten_.size();
             for (uint32_t i = 0; i < node.count; ++i)
                 rewritten_.push_back(outcomes_[node.first + i]);
-            rewritten_[first] |= tokens[match.begin] & kAfterSpace;
+            rewritten_[first] |= tokens[match.begin] & (kAfterSpace | kAfterWhite);
         }
         at = match.end;
     }

@@ -25,7 +25,19 @@ constexpr size_t kLongestUnit = 5;
 Splitter::Splitter(WordRules rules)
     : cases_(rules == WordRules::english ? english_cases() : common_cases()),
       digit_before_hyphen_(rules == WordRules::english), bits_(character_bits()) {
-    for (const auto& [text, pieces] : cases_) longest_case_ = std::max(longest_case_, text.size());
+    may_be_case_.resize(size_t{1} << 16);
+    for (const auto& [text, pieces] : cases_) {
+        longest_case_ = std::max(longest_case_, text.size());
+        may_be_case_[case_filter(text)] = true;
+    }
+}
+
+// 16 bits of a text's beginning, end, and size.
+size_t Splitter::case_filter(std::string_view text) {
+    uint64_t bits = text.size();
+    for (const size_t i : {size_t{0}, text.size() / 2, text.size() - 1})
+        bits = bits << 8 | static_cast<unsigned char>(text[i]);
+    return (bits * 0x9E3779B97F4A7C15) >> 48;
 }
 
 void Splitter::decode(std::string_view piece) {
@@ -48,8 +60,9 @@ void Splitter::push(size_t begin, size_t end, std::vector<uint32_t>& lengths) co
 }
 
 const std::vector<std::string>* Splitter::find_case(size_t begin, size_t end) const {
-    if (chars_[end].offset - chars_[begin].offset > longest_case_) return nullptr;
-    const auto found = cases_.find(std::string(slice(begin, end)));
+    const std::string_view text = slice(begin, end);
+    if (text.size() > longest_case_ || !may_be_case_[case_filter(text)]) return nullptr;
+    const auto found = cases_.find(std::string(text));
     return found == cases_.end() ? nullptr : &found->second;
 }
 
@@ -189,15 +202,22 @@ void Splitter::split(std::string_view piece, std::vector<uint32_t>& lengths, boo
             for (const std::string& part : *pieces)
                 lengths.push_back(static_cast<uint32_t>(part.size()));
         } else {
-            std::u32string codes;
-            for (size_t i = begin; i < end; ++i) codes += chars_[i].code;
-            if (is_url(codes))
+            if (is_url(begin, end))
                 push(begin, end, lengths);
             else
                 split_infixes(begin, end, lengths);
         }
     }
     lengths.insert(lengths.end(), suffixes_.rbegin(), suffixes_.rend());
+}
+
+bool Splitter::is_url(size_t begin, size_t end) const {
+    bool period = false; // a host has one: nearly all words end here
+    for (size_t i = begin; i < end; ++i) period = period || chars_[i].code == '.';
+    if (!period) return false;
+    std::u32string codes;
+    for (size_t i = begin; i < end; ++i) codes += chars_[i].code;
+    return corpus::is_url(codes);
 }
 
 bool Splitter::is_matched_later(std::string_view special_case) {

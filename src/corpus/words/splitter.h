@@ -37,16 +37,19 @@ class Splitter {
     bool is(size_t at, uint32_t bits) const { return (chars_[at].bits & bits) != 0; }
     std::string_view slice(size_t begin, size_t end) const;
     const std::vector<std::string>* find_case(size_t begin, size_t end) const;
+    static size_t case_filter(std::string_view text);
     // Lengths in characters within [begin, end); 0: there is none.
     size_t prefix(size_t begin, size_t end) const;
     size_t suffix(size_t begin, size_t end) const;
     size_t unit(size_t begin, size_t end) const;
     size_t infix(size_t at, size_t begin, size_t end) const;
     void split_infixes(size_t begin, size_t end, std::vector<uint32_t>& lengths) const;
+    bool is_url(size_t begin, size_t end) const;
     void push(size_t begin, size_t end, std::vector<uint32_t>& lengths) const;
 
     SpecialCases cases_;
-    size_t longest_case_ = 0; // in bytes
+    size_t longest_case_ = 0;       // in bytes
+    std::vector<bool> may_be_case_; // by case_filter
     bool digit_before_hyphen_;
     const uint32_t* bits_;
     std::string_view piece_;

@@ -14,8 +14,6 @@ class UrlPattern {
     explicit UrlPattern(const std::u32string& text) : text_(text), bits_(character_bits()) {}
 
     bool matches() const {
-        // A host needs a period: nearly all words end here.
-        if (text_.find(U'.') == std::u32string::npos) return false;
         if (matches_from(0)) return true;
         const size_t scheme = scheme_end();
         return scheme > 0 && matches_from(scheme);
