@@ -152,9 +152,8 @@ void Shingler::find_tokens() {
     joined_.clear();
     tokens_.clear();
     lexicon_->limit(kLexiconBytes);
-    lexicon_->tokenize(simplified_, tokens_);
+    lexicon_->tokenize(simplified_, TokensOf::words, tokens_);
     for (const uint32_t token : tokens_) {
-        if (((*lexicon_)[token].flags & Lexeme::kWhite) != 0) continue;
         if (!joined_.empty()) joined_ += ' ';
         const auto begin = static_cast<uint32_t>(joined_.size());
         joined_ += lexicon_->text(token);
