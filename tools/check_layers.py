@@ -18,10 +18,11 @@ LAYERS = {
     "model": ["ops", "tensor"],
     "text": [],
     "data": ["text"],
+    "corpus": ["text"],
     "infer": ["model", "ops", "tensor", "text"],
     "train": ["model", "ops", "tensor", "data", "text"],
     "serve": ["infer", "model", "ops", "tensor", "text"],
-    "cli": ["serve", "train", "infer", "model", "ops", "tensor", "data", "text"],
+    "cli": ["serve", "train", "infer", "model", "ops", "tensor", "data", "corpus", "text"],
 }
 # Helpers of tests: any test may include them; they may include anything below model.
 TESTING = "testing"

@@ -27,10 +27,11 @@ std::unique_ptr<CLI::App> make_cli() {
     app->set_version_flag("--version", version_text, "Print the commit and what it was built with");
     app->require_subcommand(1);
     app->get_formatter()->column_width(36);
-    for (auto* add : {add_train_command, add_generate_command, add_serve_command, add_eval_command,
-                      add_tokenizer_command, add_tokenize_command, add_verify_command,
-                      add_inspect_command, add_import_command, add_export_command, add_plot_command,
-                      add_bench_command, add_completion_command})
+    for (auto* add :
+         {add_train_command, add_generate_command, add_serve_command, add_eval_command,
+          add_tokenizer_command, add_tokenize_command, add_corpus_command, add_verify_command,
+          add_inspect_command, add_import_command, add_export_command, add_plot_command,
+          add_bench_command, add_completion_command})
         if (add != nullptr) add(*app);
     for (CLI::App* command : app->get_subcommands({})) hide_empty_defaults(*command);
     // Last, as commands would inherit it.

@@ -1,0 +1,14 @@
+// transnormer corpus: from raw to training text.
+#include "cli/commands.h"
+
+namespace tnl {
+
+void add_corpus_command(CLI::App& app) {
+    CLI::App* group = app.add_subcommand("corpus", "Clean text: from raw documents to what is "
+                                                   "trained on");
+    group->require_subcommand(1);
+    for (auto* add : {add_corpus_dedup_command})
+        if (add != nullptr) add(*group);
+}
+
+} // namespace tnl

@@ -1,0 +1,248 @@
+// transnormer corpus dedup: documents that are there more than once.
+#include "cli/cli.h"
+#include "cli/commands.h"
+#include "cli/corpus_options.h"
+#include "cli/corpus_slurm.h"
+#include "corpus/dedup/minhash_job.h"
+#include "corpus/dedup/pieces_job.h"
+
+#include "base/check.h"
+
+#include <unistd.h>
+
+#include <cstdio>
+
+namespace tnl {
+namespace {
+using namespace corpus;
+
+enum class Mode { minhash, exact, url, line, paragraph };
+std::vector<std::pair<std::string_view, Mode>> enum_names(Mode) {
+    return {{"minhash", Mode::minhash},
+            {"exact", Mode::exact},
+            {"url", Mode::url},
+            {"line", Mode::line},
+            {"paragraph", Mode::paragraph}};
+}
+
+PieceKind kind_of(Mode mode) {
+    return mode == Mode::url         ? PieceKind::url
+           : mode == Mode::line      ? PieceKind::line
+           : mode == Mode::paragraph ? PieceKind::paragraph
+                                     : PieceKind::exact;
+}
+
+struct DedupCommand {
+    CorpusOptions corpus;
+    Mode mode = Mode::minhash;
+    MinHashOptions minhash;
+    PieceOptions pieces;
+    int parts = 0;
+    std::vector<std::string> indexes;
+    std::string stage = "all";
+    bool keep_numbers = false;
+    bool json = false;
+    bool emit_slurm = false;
+    SlurmOptions slurm;
+    std::function<std::vector<std::string>()> written;     // the command line, without --emit-slurm
+    std::vector<const CLI::Option*> of_minhash, of_pieces; // what one kind of mode alone knows
+};
+
+std::string describe(const StageReport& report) {
+    const Workspace::Progress& p = report.progress;
+    std::string out = fmt::format("{}: {} of {} pieces", report.name, p.done_here, p.units);
+    if (p.done_before > 0) out += fmt::format(", {} done before", p.done_before);
+    if (p.done_elsewhere > 0) out += fmt::format(", {} by other tasks", p.done_elsewhere);
+    out += fmt::format(", {:.1f} s", report.seconds);
+    for (const auto& [name, value] : report.counts.items())
+        out += fmt::format("; {} {}", value.dump(), name);
+    return out;
+}
+
+void check(const MinHashOptions& o) {
+    if (o.bands.bands < 1 || o.bands.bands > 1000 || o.bands.rows < 1 || o.bands.rows > 1000 ||
+        o.bands.hashes() > 65536)
+        throw UsageError(fmt::format("{} bands of {} rows, wanted 1 to 1000 of each and at most "
+                                     "65536 hashes",
+                                     o.bands.bands, o.bands.rows));
+    if (o.only_indexed && o.indexes.empty())
+        throw UsageError("--only-index without --index; wanted the index of an earlier corpus");
+}
+
+// Options that the mode would not look at.
+void check_mode(const DedupCommand& c) {
+    const bool minhash = c.mode == Mode::minhash;
+    for (const CLI::Option* option : minhash ? c.of_pieces : c.of_minhash)
+        if (option->count() > 0)
+            throw UsageError(fmt::format("{} is of --mode {}", option->get_name(),
+                                         minhash ? "exact, url, line and paragraph" : "minhash"));
+}
+
+std::vector<StageMaker> make_stages(DedupCommand& c, const DedupJob& job) {
+    if (c.parts > 0) c.minhash.parts = c.pieces.parts = c.parts;
+    if (c.mode != Mode::minhash) {
+        c.pieces.kind = kind_of(c.mode);
+        return piece_stages(job, c.pieces);
+    }
+    c.minhash.shingles.simplify.numbers = !c.keep_numbers;
+    c.minhash.indexes.assign(c.indexes.begin(), c.indexes.end());
+    check(c.minhash);
+    return minhash_stages(job, c.minhash);
+}
+
+// The pieces of work of a stage, told without making any.
+int emit_slurm(DedupCommand& c, const std::vector<StageMaker>& makers) {
+    std::vector<SlurmStage> stages;
+    for (const StageMaker& maker : makers)
+        stages.push_back({maker.name, maker.make("").units.size()});
+    c.slurm.threads = std::max(1, c.corpus.threads);
+    c.slurm.memory = c.corpus.memory;
+    c.slurm.command = c.written();
+    fmt::print("{}", slurm_script(stages, c.slurm));
+    return kOk;
+}
+
+int run_dedup(DedupCommand& c) {
+    check_mode(c);
+    DedupJob job = make_job(c.corpus);
+    job.stage = c.stage;
+    for (const auto& [name, mode] : enum_names(Mode{}))
+        if (mode == c.mode) job.mode = name;
+    const std::vector<StageMaker> stages = make_stages(c, job);
+    std::string names;
+    bool known = c.stage == "all";
+    for (const StageMaker& stage : stages) {
+        names += ", " + stage.name;
+        known = known || stage.name == c.stage;
+    }
+    if (c.emit_slurm) return emit_slurm(c, stages);
+    if (!known) throw UsageError(fmt::format("--stage '{}', wanted all{}", c.stage, names));
+
+    Workspace workspace(job.output, {});
+    const std::vector<StageReport> reports =
+        run_stages(workspace, job, stages, [&](const StageReport& report) {
+            if (!c.json) fmt::print("{}\n", describe(report));
+            std::fflush(stdout);
+        });
+    if (c.json) {
+        Json out = Json::array();
+        for (const StageReport& r : reports)
+            out.push_back({{"stage", r.name},
+                           {"units", r.progress.units},
+                           {"done_before", r.progress.done_before},
+                           {"done_here", r.progress.done_here},
+                           {"done_elsewhere", r.progress.done_elsewhere},
+                           {"seconds", r.seconds},
+                           {"counts", r.counts}});
+        fmt::print("{}\n", out.dump(2));
+        return kOk;
+    }
+    const StageReport& last = reports.back();
+    if (last.name == "filter" && !last.counts.empty()) {
+        const auto count = [&](const char* name) { return last.counts.value(name, uint64_t{0}); };
+        fmt::print("{}: {} of {} documents kept, {:.2f} of {:.2f} MB\n",
+                   (job.output / "kept").string(), count("kept_documents"), count("documents"),
+                   static_cast<double>(count("kept_bytes")) * 1e-6,
+                   static_cast<double>(count("bytes")) * 1e-6);
+    }
+    return kOk;
+}
+
+// The program and what was given to the command, but for what the script says itself.
+std::vector<std::string> written_options(const CLI::App& command) {
+    std::error_code error;
+    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
+    std::vector<std::string> out = {error ? "transnormer" : self.string(), "corpus", "dedup"};
+    for (const CLI::Option* option : command.get_options()) {
+        const std::string name = option->get_name();
+        const bool own = name.starts_with("--slurm") || name == "--emit-slurm" ||
+                         name == "--stage" || name == "--threads" || name == "--memory" ||
+                         name == "--task" || name == "--world";
+        if (own || option->count() == 0) continue;
+        const bool flag = option->get_items_expected_max() == 0;
+        if (flag) out.push_back(name);
+        for (const std::string& value : flag ? std::vector<std::string>{} : option->results()) {
+            if (name.starts_with("-")) out.push_back(name);
+            out.push_back(value);
+        }
+    }
+    return out;
+}
+
+void add_minhash_options(CLI::App& command, DedupCommand& c) {
+    MinHashOptions& o = c.minhash;
+    c.of_minhash = {
+        command.add_option("--ngram", o.shingles.words, "Words of a shingle")
+            ->check(CLI::Range(1, 100)),
+        command.add_option("--bands", o.bands.bands,
+                           "Bands of a signature; documents that agree in one are duplicates"),
+        command.add_option("--rows", o.bands.rows, "Hashes of a band"),
+        command.add_option("--seed", o.seed, "Of the hash functions"),
+        add_choice(command, "--hash", o.shingles.hash, "Hash of a shingle"),
+        add_choice(command, "--words", o.shingles.cut,
+                   "What words are: as spaCy's blank pipeline of English or of all languages "
+                   "cuts, or between spaces"),
+        command.add_flag("--keep-numbers", c.keep_numbers, "Tell numbers apart; else all are 0"),
+        command.add_flag("--weekdays", o.shingles.simplify.weekdays,
+                         "Do not tell the days of the week apart (English)"),
+        command.add_flag("--months", o.shingles.simplify.months,
+                         "Do not tell months apart (English)"),
+        add_choice(command, "--survivor", o.survivor,
+                   "Document of a cluster that stays: the first, or datatrove's root"),
+        command.add_flag("--cluster-ids", o.ids, "Write remove/*.clusters"),
+        command.add_flag("--cluster-sizes", o.sizes, "Write remove/*.sizes"),
+        command
+            .add_option("--index", c.indexes,
+                        "Folder of the index of an earlier corpus, whose documents are to go; "
+                        "repeatable")
+            ->allow_extra_args(false),
+        command.add_flag("--only-index", o.only_indexed,
+                         "With --index: leave duplicates among the inputs"),
+        command.add_option("--write-index", o.index_name,
+                           "Write index/ under this name, for later corpora")};
+}
+
+void add_piece_options(CLI::App& command, DedupCommand& c) {
+    PieceOptions& o = c.pieces;
+    c.of_pieces = {
+        add_choice(command, "--form", o.form,
+                   "What counts of a text: all of it, as cc_net has it, or as for minhash"),
+        add_choice(command, "--keep", o.keep, "Of what is there twice: the first, or none"),
+        command.add_option("--url-field", o.url_field,
+                           "Field of a JSONL record with its address, for --mode url"),
+        command.add_option("--least-bytes", o.least_bytes, "Shorter lines and paragraphs stay")};
+}
+
+} // namespace
+
+void add_corpus_dedup_command(CLI::App& group) {
+    auto c = std::make_shared<DedupCommand>();
+    CLI::App* command = group.add_subcommand("dedup", "Remove documents that are there already");
+    add_corpus_options(*command, c->corpus);
+    add_choice(*command, "--mode", c->mode, "What makes documents duplicates");
+    command->add_option("--stage", c->stage,
+                        "One stage alone: signatures (of modes other than minhash: keys), "
+                        "duplicates, clusters or filter");
+    command
+        ->add_option("--parts", c->parts,
+                     "Pieces of work that duplicates are sought in: of each band, default 1; of "
+                     "all keys, default 8")
+        ->check(CLI::Range(1, 100))
+        ->default_str("");
+    add_minhash_options(*command, *c);
+    add_piece_options(*command, *c);
+    command->add_flag("--emit-slurm", c->emit_slurm,
+                      "Print a script that runs this on a cluster, and do nothing");
+    command->add_option("--slurm-tasks", c->slurm.tasks, "Most tasks of a stage")
+        ->check(CLI::PositiveNumber);
+    command->add_option("--slurm-array-limit", c->slurm.array_limit, "The cluster's MaxArraySize")
+        ->check(CLI::PositiveNumber);
+    c->written = [command] { return written_options(*command); };
+    command->add_flag("--json", c->json, "Print the stages as JSON");
+    command->footer(
+        "The output directory holds all stages' files and manifest/, what was made of what: a run "
+        "that was\nkilled goes on where it was, and any number of tasks may share one directory.");
+    on_run(command, [c] { return run_dedup(*c); });
+}
+
+} // namespace tnl

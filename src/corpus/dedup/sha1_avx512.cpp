@@ -1,0 +1,12 @@
+#include "corpus/dedup/sha1_loops.h"
+
+namespace tnl::corpus {
+namespace {
+
+using Words [[gnu::vector_size(64)]] = uint32_t;
+
+} // namespace
+
+Sha1Loop sha1_loop_avx512() { return Sha1Lanes<Words>::hash; }
+
+} // namespace tnl::corpus

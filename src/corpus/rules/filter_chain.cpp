@@ -1,0 +1,54 @@
+#include "corpus/rules/filter_chain.h"
+
+namespace tnl::corpus {
+
+FilterPlan::FilterPlan(FilterRules rules, const std::string& place) : rules_(std::move(rules)) {
+    rules_.validate(place);
+    for (const Step step : rules_.steps)
+        if (step == Step::c4_badwords && !bad_words_)
+            bad_words_.emplace(rules_.c4_badwords.file, rules_.c4_badwords.anywhere);
+}
+
+FilterChain::FilterChain(const FilterPlan& plan)
+    : plan_(plan), lexicon_(plan.rules().words), document_(lexicon_) {}
+
+Verdict FilterChain::apply(Step step, bool& rewritten) {
+    const FilterRules& rules = plan_.rules();
+    switch (step) {
+    case Step::gopher_repetition:
+        return check(rules.gopher_repetition, document_, repeats_);
+    case Step::gopher_quality:
+        return check(rules.gopher_quality, document_);
+    case Step::c4: {
+        Verdict verdict = check(rules.c4, document_, next_);
+        if (verdict.keep && next_ != document_.text()) {
+            text_.swap(next_);
+            document_.set(text_);
+            rewritten = true;
+        }
+        return verdict;
+    }
+    case Step::c4_paragraphs:
+        return check(rules.c4_paragraphs, document_);
+    case Step::c4_badwords:
+        return plan_.bad_words().check(document_);
+    case Step::fineweb:
+        return check(rules.fineweb, document_, repeats_);
+    }
+    return Verdict::kept();
+}
+
+FilterChain::Result FilterChain::run(std::string_view text) {
+    lexicon_.limit();
+    document_.set(text);
+    Result result;
+    for (const Step step : plan_.rules().steps) {
+        result.verdict = apply(step, result.rewritten);
+        if (result.verdict.keep) continue;
+        result.step = name_of(step);
+        break;
+    }
+    return result;
+}
+
+} // namespace tnl::corpus
