@@ -35,7 +35,7 @@ class LexiconCutter final : public WordCutter {
     void cut(std::string_view word, std::vector<std::string_view>& tokens) override {
         numbers_.clear();
         lexicon_.limit(kLexiconBytes);
-        lexicon_.tokenize(word, numbers_);
+        lexicon_.tokenize(word, TokensOf::words, numbers_);
         for (const uint32_t token : numbers_) tokens.push_back(lexicon_.text(token));
     }
 
@@ -114,11 +114,10 @@ void Shingler::find_words() {
 void Shingler::find_tokens() {
     tokens_.clear();
     lexicon_->limit(kLexiconBytes);
-    lexicon_->tokenize(simplified_, tokens_);
+    lexicon_->tokenize(simplified_, TokensOf::words, tokens_);
     char* const to = joined_.data();
     uint32_t end = 0;
     for (const uint32_t token : tokens_) {
-        if (((*lexicon_)[token].flags & Lexeme::kWhite) != 0) continue;
         const std::string_view text = lexicon_->text(token);
         TNL_CHECK(end + 1 + text.size() <= joined_.size(), "a token that is longer than its text");
         if (end > 0) to[end++] = ' ';
