@@ -1,8 +1,9 @@
 """`transnormer corpus filter` beside datatrove: every keep/drop, every reason, every rewritten text.
 
     build/venv/bin/python bench/corpus_conformance.py [--documents FILE]... [--random N] [--seed S]
+    build/venv/bin/python bench/corpus_conformance.py --random 150 --fixture tests/corpus_filter_cases.jsonl
 
-Needs datatrove, spacy, orjson and zstandard from PyPI, and build/transnormer. Documents are those of the
+The second writes documents and datatrove's answers, for tests/corpus_filter_test.py. Needs datatrove, spacy, orjson and zstandard from PyPI, and build/transnormer. Documents are those of the
 files, and N that are made of their parts and of what rules and tokenizers look at: bullets, ellipses,
 citations, repeated lines, long words, emoticons, abbreviations, separators of all scripts. Each filter is
 run on its own, and all of them in FineWeb's order. Prints a line for each filter and the first
@@ -10,6 +11,7 @@ differences; exits 1 if there are any.
 """
 
 import argparse
+import hashlib
 import io
 import json
 import random
@@ -32,7 +34,7 @@ from datatrove.pipeline.filters import (
 )
 
 ROOT = Path(__file__).parent.parent
-BAD_WORDS = ["darn", "what the heck", "naïve", "c++", "ǅungla", "ΟΔΟΣ".lower()]
+BAD_WORDS = ["darn", "what the heck", "naïve", "c++", "ǆungla", "ΟΔΟΣ".lower()]
 
 PARTS = (
     "• - * # ... … .. . ! ? ! \" ' ’ “ ” ， 。 ！ ？ । ؟ ՞ { } [1] [12] [edit] [citation needed] [٣] [x] "
@@ -40,6 +42,12 @@ PARTS = (
     "|uses cookies|İ|ſ|darn|DARN|What The Heck|NAÏVE|ΟΔΟΣ|ΟΔΌΣ|C++|ǄUNGLA"
     "|the|be|to|of|and|that|have|with|The|a|I|1|23|3.14|1,000|don't|it's|U.S.|e.g.|Mr.|:-)|http://a.example/b"
 )
+OWN_WORDS = (
+    "river stone keeps the light that falls on water and we have walked with it to be near old houses of wood where "
+    "rain is a sound people know when they sleep under roofs made by their own hands in long winters after harvest "
+    "nobody counted how many birds came back from south only children saw them first they said so at school which "
+    "stood between two hills like an open book whose pages turn slowly every year another line is written there "
+    "however small its letters may look from far away numbers do not lie but neither do they sing said teacher").split()
 SEPARATORS = ["\n", "\n\n", "\n\n\n", "\r\n", "\r", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029", " ",
               "  ", "\t", "\u00a0", "\u3000", ". ", "! ", ""]
 
@@ -56,7 +64,10 @@ class Maker:
 
     def __init__(self, texts, seed):
         self.random = random.Random(seed)
-        self.lines = [line for text in texts for line in text.splitlines() if line.strip()] or ["One line."]
+        self.lines = [line for text in texts for line in text.splitlines() if line.strip()]
+        while len(self.lines) < 200:
+            words = [self.random.choice(OWN_WORDS) for _ in range(self.random.randint(3, 18))]
+            self.lines.append(" ".join(words).capitalize() + self.random.choice([".", ".", ".", "!", "?", ""]))
         self.words = [word for line in self.random.sample(self.lines, min(2000, len(self.lines)))
                       for word in line.split()]
         self.parts = [part for group in PARTS.split("|") for part in ([group] if "lorem" in group else group.split(" ")
@@ -141,6 +152,7 @@ def main():
     parser.add_argument("--documents", action="append", default=[])
     parser.add_argument("--random", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fixture", help="write documents and datatrove's answers here")
     parser.add_argument("--program", default=str(ROOT / "build" / "transnormer"))
     arguments = parser.parse_args()
     texts = [text for path in arguments.documents for text in read_documents(path)]
@@ -169,6 +181,14 @@ def main():
                          [FineWebQualityFilter(char_duplicates_ratio=0.1)]),
         "all, FineWeb's order": ("fineweb", [], fineweb),
     }
+    if arguments.fixture:
+        answers = {name: theirs(texts, filters) for name, (_, _, filters) in cases.items()}
+        with open(arguments.fixture, "w", encoding="utf-8") as out:
+            for i, text in enumerate(texts):
+                of_text = {name: answer[i][0] or hashlib.sha256(answer[i][1].encode()).hexdigest()[:16]
+                           for name, answer in answers.items()}
+                out.write(json.dumps({"text": text, "answers": of_text}, ensure_ascii=False) + "\n")
+        return
     different = 0
     for name, (rules, settings, filters) in cases.items():
         a = ours(arguments.program, folder / name.replace(" ", "_"), records, rules, settings)

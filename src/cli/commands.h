@@ -12,6 +12,7 @@ namespace tnl {
 [[gnu::weak]] void add_tokenizer_command(CLI::App& app);
 [[gnu::weak]] void add_tokenize_command(CLI::App& app);
 [[gnu::weak]] void add_corpus_command(CLI::App& app);
+[[gnu::weak]] void add_corpus_filter_command(CLI::App& group);
 [[gnu::weak]] void add_corpus_dedup_command(CLI::App& group);
 [[gnu::weak]] void add_verify_command(CLI::App& app);
 [[gnu::weak]] void add_inspect_command(CLI::App& app);

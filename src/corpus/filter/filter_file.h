@@ -21,6 +21,8 @@ struct FilterOptions {
     RecordOptions records;
     Dropped dropped = Dropped::reasons;
     int level = 3; // of zstd
+    // What a thread remembers of words; it does not change what comes out.
+    size_t lexicon_bytes = size_t{64} << 20;
 };
 
 struct DocumentCount {

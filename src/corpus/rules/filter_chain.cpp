@@ -1,16 +1,21 @@
 #include "corpus/rules/filter_chain.h"
 
+#include "corpus/jobs/file_hash.h"
+
 namespace tnl::corpus {
 
 FilterPlan::FilterPlan(FilterRules rules, const std::string& place) : rules_(std::move(rules)) {
     rules_.validate(place);
     for (const Step step : rules_.steps)
-        if (step == Step::c4_badwords && !bad_words_)
+        if (step == Step::c4_badwords && !bad_words_) {
             bad_words_.emplace(rules_.c4_badwords.file, rules_.c4_badwords.anywhere);
+            lists_hash_ = identify(rules_.c4_badwords.file).xxh3;
+        }
 }
 
-FilterChain::FilterChain(const FilterPlan& plan)
-    : plan_(plan), lexicon_(plan.rules().words), document_(lexicon_) {}
+FilterChain::FilterChain(const FilterPlan& plan, size_t lexicon_bytes)
+    : plan_(plan), lexicon_bytes_(lexicon_bytes), lexicon_(plan.rules().words),
+      document_(lexicon_) {}
 
 Verdict FilterChain::apply(Step step, bool& rewritten) {
     const FilterRules& rules = plan_.rules();
@@ -39,7 +44,7 @@ Verdict FilterChain::apply(Step step, bool& rewritten) {
 }
 
 FilterChain::Result FilterChain::run(std::string_view text) {
-    lexicon_.limit();
+    lexicon_.limit(lexicon_bytes_);
     document_.set(text);
     Result result;
     for (const Step step : plan_.rules().steps) {

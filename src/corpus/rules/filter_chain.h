@@ -16,16 +16,20 @@ class FilterPlan {
     FilterPlan(FilterRules rules, const std::string& place);
     const FilterRules& rules() const { return rules_; }
     const BadWords& bad_words() const { return *bad_words_; }
+    // Of the files that the rules name.
+    const std::string& lists_hash() const { return lists_hash_; }
 
   private:
     FilterRules rules_;
     std::optional<BadWords> bad_words_;
+    std::string lists_hash_;
 };
 
 // One for each thread.
 class FilterChain {
   public:
-    explicit FilterChain(const FilterPlan& plan);
+    // lexicon_bytes: what it may remember of words.
+    explicit FilterChain(const FilterPlan& plan, size_t lexicon_bytes = size_t{64} << 20);
 
     struct Result {
         Verdict verdict;
@@ -40,6 +44,7 @@ class FilterChain {
   private:
     Verdict apply(Step step, bool& rewritten);
     const FilterPlan& plan_;
+    size_t lexicon_bytes_;
     Lexicon lexicon_;
     DocumentView document_;
     Repeats repeats_;

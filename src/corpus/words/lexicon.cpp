@@ -64,7 +64,8 @@ Lexeme Lexicon::describe(std::string_view text) const {
 }
 
 uint32_t Lexicon::intern(std::string_view text) {
-    const TextKey key = key_of(text, text.size());
+    TextKey key;
+    key.set(text, text.size());
     TextTable::Slot& slot = by_text_.find(key, text);
     if (slot.count() == 0) {
         Lexeme lexeme = describe(text);
@@ -148,7 +149,7 @@ void Lexicon::tokenize(std::string_view text, TokensOf which, std::vector<uint32
         piece.white = white;
         piece.text = text.substr(begin, white && which == TokensOf::words ? 0 : end - begin);
         if (!piece.text.empty()) {
-            piece.key = key_of(piece.text, text.size() - begin);
+            piece.key.set(piece.text, text.size() - begin);
             pieces_.prefetch(piece.key);
         }
         if (out && !white) {

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <cstring>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,21 +12,24 @@ namespace tnl::corpus {
 // A text's hash, and its bytes if they fit.
 struct TextKey {
     static constexpr size_t kInline = 20;
-    uint64_t hash = 0;
+    uint64_t words[2] = {}; // the first bytes, zeros behind a short text; nothing of a long one
+    uint32_t last = 0;
     uint32_t size = 0;
-    char bytes[kInline] = {}; // zeros behind a short text; nothing of a long one
-};
+    uint64_t hash = 0;
 
-// `readable` bytes from text.data() on may be read, at least those of the text.
-TextKey key_of(std::string_view text, size_t readable);
+    // `readable` bytes from text.data() on may be read, at least those of the text.
+    void set(std::string_view text, size_t readable);
+};
 
 class TextTable {
   public:
     struct alignas(32) Slot {
+        uint64_t words[2] =
+            {}; // as the key's; of a long one where it lies in texts(), and its size
+        uint32_t last = 0;
         uint32_t hash = 0;
-        uint32_t size_count = 0; // bytes of the key (0xFFFF: long) << 16 | count; 0: empty
+        uint32_t size_count = 0; // bytes of the key (kLong: more) << 16 | count; 0: empty
         uint32_t value = 0;
-        char bytes[TextKey::kInline] = {}; // of a long key: where it lies in texts(), and its size
         uint32_t count() const { return size_count & 0xFFFF; }
     };
     static constexpr uint32_t kMostCount = 0xFFFF;
@@ -45,8 +47,11 @@ class TextTable {
     void put(Slot& slot, const TextKey& key, std::string_view text, uint32_t value, uint32_t count);
 
   private:
+    static constexpr uint32_t kLong = 0xFFFF;
     void grow();
+    std::string_view long_text(const Slot& slot) const;
     bool is(const Slot& slot, const TextKey& key, std::string_view text) const;
+    // Not the bits that say where a key belongs.
     static uint32_t tag(const TextKey& key) { return static_cast<uint32_t>(key.hash >> 32); }
     std::vector<Slot> slots_;
     std::string texts_; // long keys
