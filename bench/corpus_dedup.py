@@ -101,6 +101,41 @@ def run_ours(args, inputs, out):
     return seconds
 
 
+def check_index(args, inputs, work):
+    """The first file as the earlier corpus of the others: index, pairs and removals of both programs."""
+    from datatrove.pipeline.dedup.minhash import (MinhashBuildIndex, MinhashConfig,
+                                                  MinhashDedupBuckets, MinhashDedupCluster)
+    from datatrove.utils.hashing import HashConfig
+    config = MinhashConfig(hash_config=HashConfig(hash_fc={"xxh64": "xxhash"}.get(args.hash, args.hash)))
+    files = sorted(map(str, inputs.iterdir()))
+    common = ["--hash", args.hash, "--survivor", "largest", "--write-index"]
+    faults = 0
+    subprocess.run([BINARY, "corpus", "dedup", files[0], "-o", str(work / "old"), *common, "old"],
+                   check=True, stdout=subprocess.DEVNULL)
+    for only in (False, True):
+        ours, theirs = work / f"index{only:d}/ours", work / f"index{only:d}/theirs"
+        subprocess.run([BINARY, "corpus", "dedup", *files[1:], "-o", str(ours), *common, "new", "--index",
+                        str(work / "old/index"), *["--only-index"] * only],
+                       check=True, stdout=subprocess.DEVNULL)
+        for bucket in range(14):
+            MinhashBuildIndex(str(work / "old/signatures"), str(theirs / "index"), "old",
+                              config=config).run(None, bucket, 14)
+            MinhashDedupBuckets(str(ours / "signatures"), str(theirs / "duplicates"), config=config,
+                                index_folder=str(theirs / "index"), only_dedup_in_index=only,
+                                create_index_name="new").run(None, bucket, 14)
+        MinhashDedupCluster(str(theirs / "duplicates"), str(theirs / "remove"),
+                            config=config).run(None, 0, 1)
+        # theirs/index has the earlier corpus, too, without a number of its part
+        pairs = [(theirs / f"index/bucket_{b:03}/old.minhash.index",
+                  work / f"old/index/bucket_{b:03}/old_00.minhash.index") for b in range(14)]
+        pairs += [(theirs / p.relative_to(ours), p) for folder in ("index", "duplicates", "remove")
+                  for p in (ours / folder).rglob("*") if p.is_file()]
+        equal = sum(a.is_file() and filecmp.cmp(a, b, shallow=False) for a, b in pairs)
+        faults += len(pairs) - equal
+        print(f"with an index{', only' * only}: {equal} of {len(pairs)} files equal")
+    return faults
+
+
 def compare(theirs, ours):
     faults = 0
     for folder in ["signatures", "duplicates", "remove"]:
@@ -144,7 +179,10 @@ def main():
             line += f"   datatrove {other:8.2f} s {size * 1e-6 / other:7.2f} MB/s {count / other:8.0f} docs/s" \
                     f"   {other / seconds:.1f}x"
         print(line)
-    return 0 if args.ours_only else compare(args.work / "theirs", args.work / "ours") != 0
+    if args.ours_only:
+        return 0
+    faults = compare(args.work / "theirs", args.work / "ours")
+    return faults + check_index(args, args.work / "in", args.work) != 0
 
 
 if __name__ == "__main__":

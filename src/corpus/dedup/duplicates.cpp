@@ -8,16 +8,6 @@
 #include <fstream>
 
 namespace tnl::corpus {
-namespace {
-
-// The file in which one record stands before another, and where.
-struct Last {
-    std::vector<char> keys;
-    uint32_t file = 0, document = 0;
-    bool any = false, indexed = false;
-};
-
-} // namespace
 
 BandCounts find_duplicates(const BandTask& task) {
     const RecordLayout layout = task.bands.layout(), index_layout = task.bands.index_layout();
@@ -36,36 +26,34 @@ BandCounts find_duplicates(const BandTask& task) {
     AtomicFile out(task.duplicates);
     std::optional<AtomicFile> index;
     if (!task.index.empty()) index.emplace(task.index);
-    Last last;
-    last.keys.resize(key_bytes);
     const bool among = task.indexes.empty() || !task.only_indexed;
-
+    const auto is_indexed = [&](const MergedRecord& r) { return r.source < task.indexes.size(); };
+    const auto file_of = [&](const MergedRecord& r) {
+        return is_indexed(r) ? kIndexed : task.files[r.source - task.indexes.size()].file;
+    };
+    const auto document_of = [&](const MergedRecord& r) {
+        return is_indexed(r) ? kIndexed : layout.value(r.data, 0);
+    };
+    // The record that stood before, and its bytes where it is of an earlier call.
+    MergedRecord last{};
+    std::vector<char> bytes(layout.bytes());
     SortedMerge(std::move(sources), task.memory).run([&](std::span<const MergedRecord> records) {
         counts.records += records.size();
-        // `before` is the record that stood before; that of an earlier call was copied to `last`.
-        const char* before = last.keys.data();
         for (const MergedRecord& record : records) {
-            const bool indexed = record.source < task.indexes.size();
-            const bool equal = last.any && std::memcmp(before, record.data, key_bytes) == 0;
-            uint32_t file = kIndexed, document = kIndexed;
-            if (!indexed) {
-                file = task.files[record.source - task.indexes.size()].file;
-                document = layout.value(record.data, 0);
-                if (!equal && index) index->write(record.data, key_bytes);
-                if (equal && (last.indexed || among)) {
-                    const Edge edge{last.file, last.document, file, document};
-                    out.write(&edge, sizeof edge);
-                    ++counts.edges;
-                    counts.indexed += last.indexed;
-                }
+            const bool equal = last.data != nullptr && last.key == record.key &&
+                               std::memcmp(last.data, record.data, key_bytes) == 0;
+            if (!equal && index && !is_indexed(record)) index->write(record.data, key_bytes);
+            if (equal && !is_indexed(record) && (is_indexed(last) || among)) {
+                const Edge edge{file_of(last), document_of(last), file_of(record),
+                                document_of(record)};
+                out.write(&edge, sizeof edge);
+                ++counts.edges;
+                counts.indexed += is_indexed(last);
             }
-            before = record.data;
-            last.file = file;
-            last.document = document;
-            last.any = true;
-            last.indexed = indexed;
+            last = record;
         }
-        if (before != last.keys.data()) std::memcpy(last.keys.data(), before, key_bytes);
+        std::memcpy(bytes.data(), last.data, is_indexed(last) ? key_bytes : bytes.size());
+        last.data = bytes.data();
     });
     out.commit();
     if (index) index->commit();

@@ -43,8 +43,11 @@ class Shingler {
     std::span<const uint64_t> operator()(std::string_view text);
 
   private:
+    bool is_cut_apart() const;
+    void add_chunk(uint32_t begin, uint32_t end);
     void find_words();
     void find_tokens();
+    template <class F> void each_ngram(F&& take);
     void hash_xxh64();
     void hash_sha1();
 
@@ -52,13 +55,16 @@ class Shingler {
     std::unique_ptr<Lexicon> lexicon_; // null: spaces
     std::unique_ptr<WordCutter> cutter_;
     WordCuts cuts_;
-    std::vector<uint32_t> tokens_;
     Sha1Loop sha1_;
-    std::string simplified_, joined_;
+    std::string simplified_, joined_, ngrams_;
     struct Word {
-        uint32_t begin, end; // in joined_
+        uint32_t begin, end; // in *text_
     };
+    const std::string* text_ = nullptr; // simplified_, or joined_
     std::vector<Word> words_;
+    // Words that are not one space behind the word before.
+    std::vector<uint32_t> breaks_;
+    std::vector<uint32_t> tokens_;
     std::vector<Message> messages_;
     std::vector<uint64_t> shingles_;
 };

@@ -51,7 +51,9 @@ class OpenFile {
 };
 
 // One element of entries_, one of other_ and one of merged_ for each record of a batch.
-constexpr size_t kEntryBytes = 48;
+constexpr size_t kEntryBytes = 56;
+
+constexpr size_t kCached = 4 << 20, kRead = 128 << 10;
 
 } // namespace
 
@@ -103,6 +105,8 @@ SortedMerge::SortedMerge(std::vector<SortedFile> files, size_t memory) {
         total += source.end - source.next;
         sources_.push_back(std::move(source));
     }
+    // More than the caches hold only slows the sort, but files on disks want large reads.
+    memory = std::min(memory, std::max(kCached, sources_.size() * kRead));
     size_t held = 0;
     for (Source& source : sources_) {
         // Shares follow sizes: keys of all files are spread alike, so that blocks end alike.
@@ -237,7 +241,7 @@ void SortedMerge::run(const std::function<void(std::span<const MergedRecord>)>& 
         }
         sort();
         merged_.clear();
-        for (const Entry& entry : entries_) merged_.push_back({at(entry), entry.source});
+        for (const Entry& entry : entries_) merged_.push_back({entry.key, at(entry), entry.source});
         take(merged_);
     }
 }
@@ -259,7 +263,7 @@ void SortedMerge::heavy(uint64_t key,
     while (!heap.empty()) {
         const Entry entry = heap.top();
         heap.pop();
-        const MergedRecord record{at(entry), entry.source};
+        const MergedRecord record{key, at(entry), entry.source};
         take({&record, 1});
         Source& source = sources_[entry.source];
         source.last_key = key;

@@ -45,6 +45,7 @@ struct SortedFile {
 };
 
 struct MergedRecord {
+    uint64_t key; // the first; `data` lies anywhere, which is slow to look at
     const char* data;
     uint32_t source; // index of its file
 };

@@ -23,7 +23,9 @@ class WordCuts {
   public:
     explicit WordCuts(WordCutter* cutter); // null: words stay whole
 
-    // Calls token(piece) for each token of `word`.
+    static constexpr size_t kReadable = 16; // bytes of memory from the word's first on
+    // Calls token(piece) for each token of `word`, which is not empty and in memory of which
+    // kReadable bytes may be read.
     template <class F> void operator()(std::string_view word, F&& token) {
         if (cutter_ == nullptr || known_whole(word)) {
             token(word);
@@ -36,54 +38,45 @@ class WordCuts {
     }
 
   private:
-    // Words of up to 15 bytes, in a table of one place for each value of a hash.
-    static constexpr size_t kLongest = 15, kPlaces = size_t{1} << 15;
-    struct Key {
-        uint64_t low = 0, high = 0; // the bytes, then the length in the last
-        bool operator==(const Key&) const = default;
-        size_t place() const {
-            const uint64_t mixed = (low ^ high * 0x9E3779B97F4A7C15U) * 0xD6E8FEB86659FD93U;
-            return mixed >> 49;
-        }
-    };
-    static Key key_of(std::string_view word);
-    bool known_whole(std::string_view word) const {
-        if (word.size() > kLongest) return false;
-        const Key key = key_of(word);
-        return whole_[key.place()] == key;
+    // The bytes in one number, zeros behind them: words have no zero bytes. n: 1 to 8.
+    static uint64_t number(const char* data, size_t n);
+    static size_t place(uint64_t mixed, int bits) {
+        return (mixed * 0xD6E8FEB86659FD93U >> (64 - bits)) * 2;
     }
-    void remember_whole(std::string_view word) {
-        if (word.size() > kLongest) return;
-        const Key key = key_of(word);
-        whole_[key.place()] = key;
+    bool known_whole(std::string_view word) const {
+        if (word.size() <= 8) {
+            const uint64_t key = number(word.data(), word.size());
+            const uint64_t* places = &short_[place(key ^ key >> 32, kShortBits)];
+            return places[0] == key || places[1] == key;
+        }
+        if (word.size() > 16) return false;
+        const Key key = long_key(word);
+        const Key* places = &long_[place(key.mixed(), kLongBits)];
+        return places[0] == key || places[1] == key;
+    }
+    void remember_whole(std::string_view word);
+
+    // Tables of two places for each value of a hash.
+    static constexpr int kShortBits = 15, kLongBits = 14;
+    struct Key {
+        uint64_t first = 0, second = 0;
+        bool operator==(const Key&) const = default;
+        uint64_t mixed() const { return first ^ first >> 32 ^ second * 0x9E3779B97F4A7C15U; }
+    };
+    static Key long_key(std::string_view word) {
+        return {number(word.data(), 8), number(word.data() + 8, word.size() - 8)};
     }
 
     WordCutter* cutter_;
-    std::vector<Key> whole_;
+    std::vector<uint64_t> short_; // words of at most 8 bytes
+    std::vector<Key> long_;       // of at most 16
     std::vector<std::string_view> tokens_;
 };
 
-inline WordCuts::Key WordCuts::key_of(std::string_view word) {
-    const size_t n = word.size();
-    const char* data = word.data();
-    Key key;
-    if (n >= 8) {
-        __builtin_memcpy(&key.low, data, 8);
-        if (n > 8) { // the bytes after the eighth, at most seven
-            __builtin_memcpy(&key.high, data + n - 8, 8);
-            key.high >>= 8 * (16 - n);
-        }
-    } else if (n >= 4) { // two loads that overlap
-        uint32_t low, high;
-        __builtin_memcpy(&low, data, 4);
-        __builtin_memcpy(&high, data + n - 4, 4);
-        key.low = low | uint64_t{high} << 32;
-    } else if (n > 0) {
-        const auto byte = [&](size_t i) { return uint64_t{static_cast<unsigned char>(data[i])}; };
-        key.low = byte(0) | byte(n / 2) << 8 | byte(n - 1) << 16;
-    }
-    key.high |= uint64_t{n} << 56;
-    return key;
+inline uint64_t WordCuts::number(const char* data, size_t n) {
+    uint64_t all;
+    __builtin_memcpy(&all, data, 8);
+    return all & (~uint64_t{0} >> (64 - 8 * n));
 }
 
 } // namespace tnl::corpus

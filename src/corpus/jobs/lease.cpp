@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <thread>
+#include <vector>
 
 namespace tnl::corpus {
 namespace fs = std::filesystem;
@@ -80,7 +81,7 @@ struct Leases::Impl {
     }
     // Removes the lease of a process that is gone. Of several that try, one succeeds: the file is
     // moved to a name of its own first.
-    void remove_stale(const std::string& name) {
+    void remove_stale(const std::string& name) const {
         const auto time = modified(path(name));
         if (!time || (!is_gone(owner_of(name)) && now() - *time < options.stale.count())) return;
         const fs::path aside = directory / fmt::format(".{}.{}.stale", name, owner);
@@ -91,12 +92,27 @@ struct Leases::Impl {
             fail("{}: cannot be given back: {}", path(name).string(), std::strerror(errno));
         ::unlink(aside.c_str());
     }
+    // What processes of this machine left that were killed when their work was done.
+    void clean() const {
+        std::error_code ignored;
+        std::vector<std::string> leases;
+        for (const auto& entry : fs::directory_iterator(directory, ignored)) {
+            const std::string name = entry.path().filename().string();
+            if (name.ends_with(".lease"))
+                leases.push_back(entry.path().stem().string());
+            else if (name.ends_with(".clock") && is_gone(name.substr(1, name.size() - 7)))
+                ::unlink(entry.path().c_str());
+        }
+        for (const std::string& name : leases)
+            if (is_gone(owner_of(name))) remove_stale(name);
+    }
 };
 
 Leases::Leases(fs::path directory, LeaseOptions options) : impl_(std::make_unique<Impl>()) {
     impl_->directory = std::move(directory);
     impl_->options = options;
     fs::create_directories(impl_->directory);
+    impl_->clean();
     impl_->thread = std::thread([this] { impl_->beat(); });
 }
 
