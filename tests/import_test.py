@@ -174,9 +174,9 @@ def test_what_else_a_repository_holds(good, tmp_path):
     assert "310 pieces" in error and "vocab_size 97" in error
     assert not (tmp_path / "out").exists()
     (source / "tokenizer.model").unlink()
-    (source / "transnormer_100k.tiktoken").write_text("IQ== 0\n")
+    (source / "vocab.json").write_text("{}")
     error = run("import", source, "-o", tmp_path / "out", code=1)
-    assert "transnormer_100k.tiktoken" in error and "--without-tokenizer" in error
+    assert "vocab.json" in error and "--without-tokenizer" in error
     run("import", source, "-o", tmp_path / "out", "--without-tokenizer")
     assert (tmp_path / "out/generation_config.json").read_text() == generation
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
@@ -209,7 +209,8 @@ def test_export_refuses_what_the_released_code_lacks(good, tmp_path):
     config = json.loads((source / "config.json").read_text())
     (source / "config.json").write_text(json.dumps({**config, "decay_law": "paper",
                                                     "glu_act_fun": "relu"}))
-    error = run("export", source, "-o", tmp_path / "out", code=2)
+    (tmp_path / "released.py").write_text("# code")
+    error = run("export", source, "-o", tmp_path / "out", "--code", tmp_path, code=2)
     assert "decay_law is paper, wanted alibi" in error and "glu_act_fun is relu" in error
     assert not (tmp_path / "out").exists()
 

@@ -434,6 +434,36 @@ def test_a_hundred_streams(server):
     server.wait_for("sequences_running", 0)
 
 
+def test_a_quiet_stream_gets_comments(model):
+    server = Server(model, "--slots", 1, "--keep-alive", 0.2)
+    try:
+        busy = begin(server)
+        connection = server.connect()
+        connection.request("POST", "/v1/completions", json.dumps({**LONG, "max_tokens": 3}))
+        answer = connection.getresponse()
+        # It waits for the slot; the comments keep the connection open.
+        assert [answer.readline() for _ in range(4)] == [b": ping\n", b"\n"] * 2
+        for thing in (busy[1], busy[0]):
+            thing.close()
+        rest = answer.read().decode()
+        assert rest.endswith("data: [DONE]\n\n") and '"finish_reason":"length"' in rest
+        connection.close()
+    finally:
+        server.stop()
+
+
+def test_the_second_prompt_begins_where_the_first_one_did(model):
+    """With the options that are there by default prompts of some hundred tokens are cached."""
+    server = Server(model, "--slots", 2)
+    try:
+        ids = [5 + i % 300 for i in range(700)]
+        for last in (7, 8):
+            server.complete(prompt=[*ids, last], max_tokens=1)
+        assert server.metric("prompt_tokens_cached_total") == 512
+    finally:
+        server.stop()
+
+
 def test_full_queue_is_429(model):
     server = Server(model, "--slots", 1, "--queue", 1)
     streams = []

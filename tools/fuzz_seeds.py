@@ -4,6 +4,7 @@ libraries.
 
     tools/fuzz_seeds.py PROGRAM CORPUS     makes CORPUS/fuzz_NAME/seed-* for each target
 """
+import base64
 import gzip
 import io
 import json
@@ -78,6 +79,10 @@ def main():
         seed("reader", "3", bytes([3]) + zstd_frame(records.encode()[:200]))
         seed("utf8", "text", TEXT[:300])
         seed("tokenizer", "model", (folder / "tokenizer.model").read_bytes())
+        ranks = [bytes([i]) for i in range(256)] + [b"th", b" the", b"he", "中".encode()]
+        seed("tokenizer", "tiktoken", b"".join(base64.b64encode(token) + b" %d\n" % rank
+                                               for rank, token in enumerate(ranks)))
+        seed("tiktoken", "text", TEXT[:300] + "it's 12345 \r\n\n  x")
         for first in (0, 1, 7):
             seed("shard", str(first), bytes([first]) + shard)
         seed("config", "tiny", (checkpoint / "config.json").read_bytes())

@@ -27,14 +27,15 @@ void copy_into(const fs::path& from, const fs::path& directory) {
     write_file_atomic(directory / from.filename(), read_file(from));
 }
 
-// Copies tokenizer.model and what describes it. Returns its number of pieces, 0 without one.
+// Copies the tokenizer's file and what describes it. Returns its number of pieces, 0 without one.
 int64_t copy_tokenizer(const Conversion& c, const ModelConfig& config, const fs::path& to) {
     if (c.without_tokenizer) return 0;
-    const fs::path source = c.source, model = source / "tokenizer.model";
-    if (!fs::exists(model)) {
-        for (const char* other : {".tiktoken", "vocab.json", "tokenizer.json"})
+    const fs::path source = c.source, model = find_tokenizer(source);
+    if (model.empty()) {
+        for (const char* other : {"vocab.json", "tokenizer.json"})
             if (const fs::path found = find_ending(source, other); !found.empty())
-                fail("{}: only SentencePiece tokenizers (tokenizer.model) are read; "
+                fail("{}: only SentencePiece models (tokenizer.model) and tiktoken's vocabularies "
+                     "(*.tiktoken) are read; "
                      "--without-tokenizer takes the weights alone, for verify, train and eval on "
                      "tokens",
                      found.string());
@@ -48,17 +49,6 @@ int64_t copy_tokenizer(const Conversion& c, const ModelConfig& config, const fs:
     for (const char* name : {"tokenizer_config.json", "special_tokens_map.json"})
         if (fs::exists(source / name)) copy_into(source / name, to);
     return tokenizer.vocab_size();
-}
-
-int64_t copy_code(const fs::path& code, const fs::path& to) {
-    int64_t count = 0;
-    for (const fs::directory_entry& entry : fs::directory_iterator(code))
-        if (entry.is_regular_file() && entry.path().extension() == ".py") {
-            copy_into(entry.path(), to);
-            ++count;
-        }
-    if (count == 0) fail("{}: has no .py file", code.string());
-    return count;
 }
 
 // Replacing a directory that holds something else would lose it.
@@ -87,7 +77,7 @@ void add_conversion_options(CLI::App& command, Conversion& c) {
 }
 
 void convert(const Conversion& c, std::string (*config_json)(const ModelConfig&),
-             const std::string& code) {
+             const std::function<void(const std::filesystem::path& directory)>& add) {
     check_output(c);
     const fs::path source = c.source;
     ModelConfig config = load_model_config(source);
@@ -95,7 +85,7 @@ void convert(const Conversion& c, std::string (*config_json)(const ModelConfig&)
     const auto device = make_device("cpu", c.threads);
     AtomicDirectory whole(c.output);
     const int64_t pieces = copy_tokenizer(c, config, whole.path());
-    if (!code.empty()) copy_code(code, whole.path());
+    if (add) add(whole.path());
     const fs::path generation = source / "generation_config.json";
     if (fs::exists(generation)) static_cast<void>(parse_json_file(generation));
     write_file_atomic(whole.path() / "generation_config.json",
@@ -124,7 +114,7 @@ void convert(const Conversion& c, std::string (*config_json)(const ModelConfig&)
     fmt::print("{}: {} parameters in {} tensors, {}, {}; {}\n", c.output,
                format_count(static_cast<double>(weights.parameters)), weights.tensors,
                name_of(weights.dtype), format_bytes(static_cast<double>(weights.bytes)),
-               pieces ? fmt::format("tokenizer of {} pieces", pieces) : "no tokenizer.model");
+               pieces ? fmt::format("tokenizer of {} pieces", pieces) : "no tokenizer");
 }
 
 } // namespace tnl

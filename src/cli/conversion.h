@@ -4,6 +4,8 @@
 #include "cli/cli.h"
 #include "model/config.h"
 
+#include <filesystem>
+#include <functional>
 #include <string>
 
 namespace tnl {
@@ -19,8 +21,8 @@ void add_conversion_options(CLI::App& command, Conversion& conversion);
 
 // Writes weights, generation_config.json, tokenizer files and config_json(config, its torch_dtype
 // set) as the new directory conversion.output, whole or not at all, and says what it wrote.
-// `code`: a folder whose .py files are copied too; "": none.
+// add(directory) writes what else belongs into the new directory.
 void convert(const Conversion& conversion, std::string (*config_json)(const ModelConfig&),
-             const std::string& code = "");
+             const std::function<void(const std::filesystem::path& directory)>& add = {});
 
 } // namespace tnl

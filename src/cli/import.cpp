@@ -18,7 +18,7 @@ void add_import_command(CLI::App& app) {
         "Nothing of the source is executed: of PyTorch's files only dicts of tensors are read, and "
         "names,\nshapes, dtypes and values are checked. Every command reads such folders as they "
         "are, too; import\nsettles their format, dtype and shards once. Tokenizers: SentencePiece "
-        "(tokenizer.model); not the\ntiktoken file of the 15B model.");
+        "(tokenizer.model) and\ntiktoken (the 15B model's transnormer_100k.tiktoken).");
     on_run(command, [c] {
         convert(*c, model_config_json);
         return kOk;

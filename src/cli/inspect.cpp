@@ -4,6 +4,7 @@
 #include "cli/cli.h"
 #include "cli/commands.h"
 #include "model/checkpoint.h"
+#include "text/tokenizer.h"
 
 #include <fmt/ranges.h>
 
@@ -30,7 +31,8 @@ void inspect_directory(Inspection& out, const fs::path& path, InspectOptions& o)
         const ModelConfig config = load_model_config(path);
         if (fs::exists(path / "trainer.json")) inspect_checkpoint(out, path, o);
         inspect_weights(out, path, config);
-        if (fs::exists(path / "tokenizer.model")) inspect_tokenizer(out, path / "tokenizer.model");
+        if (const fs::path found = find_tokenizer(path); !found.empty())
+            inspect_tokenizer(out, found);
         inspect_model(out, config, o);
     } else if (fs::exists(path / "adapter_config.json")) {
         if (fs::exists(path / "trainer.json")) inspect_checkpoint(out, path, o);

@@ -167,10 +167,11 @@ void inspect_shards(Inspection& out, const fs::path& path) {
 void inspect_tokenizer(Inspection& out, const fs::path& path) {
     const Tokenizer t(path);
     const auto id = [](int32_t n) { return n < 0 ? "none" : std::to_string(n); };
-    out.text += fmt::format("tokenizer   {}: {} pieces; unk {}, bos {}, eos {}, pad {}; {:016x}\n",
-                            path.string(), t.vocab_size(), id(t.unk()), id(t.bos()), id(t.eos()),
-                            id(t.pad()), t.hash());
+    out.text += fmt::format(
+        "tokenizer   {}: {}, {} pieces; unk {}, bos {}, eos {}, pad {}; {:016x}\n", path.string(),
+        t.kind(), t.vocab_size(), id(t.unk()), id(t.bos()), id(t.eos()), id(t.pad()), t.hash());
     out.json["tokenizer"] = {{"path", path.string()},
+                             {"kind", t.kind()},
                              {"vocab_size", t.vocab_size()},
                              {"unk", t.unk()},
                              {"bos", t.bos()},

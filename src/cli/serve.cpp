@@ -13,8 +13,8 @@ namespace {
 struct ServeOptions {
     std::string model, adapter, device = "auto", dtype = "auto", api_key, served_name,
                                 chat_template;
-    int64_t slots = 64, chunk = 1024, queue = 1024, prefix_cache = 256, max_body = 16;
-    double timeout = 30;
+    int64_t slots = 64, chunk = 256, queue = 1024, prefix_cache = 256, max_body = 16;
+    double timeout = 30, keep_alive = 15;
     int threads = 0;
     Server::Options server;
 };
@@ -65,6 +65,7 @@ int run_serve(ServeOptions o) {
     served.api_key = api_key_of(o);
     o.server.http.body = static_cast<size_t>(o.max_body) << 20;
     o.server.http.timeout = std::chrono::milliseconds(static_cast<int64_t>(o.timeout * 1000));
+    o.server.http.keep_alive = std::chrono::milliseconds(static_cast<int64_t>(o.keep_alive * 1000));
     allow_many_files();
     Server server(served, o.server);
     const bool v6 = o.server.host.find(':') != std::string::npos;
@@ -101,7 +102,9 @@ void add_serve_command(CLI::App& app) {
                         "\"User: ...\" and \"Assistant: ...\"");
     command->add_option("--slots", o->slots, "Sequences decoded together")
         ->check(CLI::PositiveNumber);
-    command->add_option("--chunk", o->chunk, "Prompt tokens of one call")
+    command
+        ->add_option("--chunk", o->chunk,
+                     "Prompt tokens of one call; states of prompts are cached at multiples of it")
         ->check(CLI::PositiveNumber);
     command->add_option("--queue", o->queue, "Requests that may wait; more are answered 429")
         ->check(CLI::NonNegativeNumber);
@@ -115,6 +118,11 @@ void add_serve_command(CLI::App& app) {
         ->add_option("--timeout", o->timeout,
                      "Seconds for a request to arrive, and for a piece of an answer to leave")
         ->check(CLI::Range(0.1, 86400.0));
+    command
+        ->add_option("--keep-alive", o->keep_alive,
+                     "Seconds without a token after which a stream gets a comment, so that nobody "
+                     "between takes it for dead; 0: never")
+        ->check(CLI::Range(0.0, 86400.0));
     command->add_option("--device", o->device, "cpu, cuda, cuda:N or auto");
     command->add_option("--dtype", o->dtype, "f32, bf16, or auto: that of the stored weights");
     command->add_option("--threads", o->threads, "CPU threads; 0: one per core")

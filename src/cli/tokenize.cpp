@@ -94,7 +94,8 @@ void add_tokenize_command(CLI::App& app) {
         ->add_option("inputs", c->inputs,
                      "Text or .jsonl files, plain, .gz or .zst; wildcards are expanded")
         ->required();
-    command->add_option("--tokenizer", c->tokenizer, "SentencePiece model file")->required();
+    command->add_option("--tokenizer", c->tokenizer, "SentencePiece model or tiktoken vocabulary")
+        ->required();
     command
         ->add_option("-o,--output", c->tokenize.output,
                      "Directory that receives train/, val/ and tokenizer.model")

@@ -158,7 +158,8 @@ void add_convert(CLI::App& parent, const char* name, const char* help, const cha
                  int (*run)(const ConvertCommand&)) {
     auto c = std::make_shared<ConvertCommand>();
     CLI::App* command = parent.add_subcommand(name, help);
-    command->add_option("--tokenizer", c->tokenizer, "SentencePiece model file")->required();
+    command->add_option("--tokenizer", c->tokenizer, "SentencePiece model or tiktoken vocabulary")
+        ->required();
     command->add_option("input", c->input, "File, or - for standard input");
     command->add_option("--text", c->text, what);
     command->add_flag("--json", c->json, "Print JSON");

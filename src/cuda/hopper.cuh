@@ -46,6 +46,20 @@ __device__ inline void barrier_wait(uint64_t* barrier, uint32_t parity) {
                  : "memory");
 }
 
+// Whether it has.
+__device__ inline bool barrier_test(uint64_t* barrier, uint32_t parity) {
+    uint32_t done;
+    asm volatile("{\n"
+                 ".reg .pred done;\n"
+                 "mbarrier.test_wait.parity.acquire.cta.shared::cta.b64 done, [%1], %2;\n"
+                 "selp.u32 %0, 1, 0, done;\n"
+                 "}\n"
+                 : "=r"(done)
+                 : "r"(shared_address(barrier)), "r"(parity)
+                 : "memory");
+    return done != 0;
+}
+
 // Shared memory written by ordinary stores becomes visible to the tensor cores and the copy engine.
 __device__ inline void fence_async() {
     asm volatile("fence.proxy.async.shared::cta;\n" ::: "memory");
@@ -123,6 +137,22 @@ __device__ inline void wait_stores_read() {
     asm volatile("cp.async.bulk.wait_group.read 0;\n" ::: "memory");
 }
 __device__ inline void wait_stores() { asm volatile("cp.async.bulk.wait_group 0;\n" ::: "memory"); }
+
+// ---- the copy engine: bytes in a row, a multiple of 16 ----
+
+__device__ inline void load_bytes(void* to, const void* from, int bytes, uint64_t* barrier,
+                                  uint64_t policy) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes"
+                 ".L2::cache_hint [%0], [%1], %2, [%3], %4;\n" ::"r"(shared_address(to)),
+                 "l"(from), "r"(bytes), "r"(shared_address(barrier)), "l"(policy)
+                 : "memory");
+}
+// The policy for what is read once: it leaves the L2 to all else.
+__device__ inline uint64_t read_once() {
+    uint64_t policy;
+    asm volatile("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;\n" : "=l"(policy));
+    return policy;
+}
 
 // ---- 8 x 8 matrices to shared memory, 4 at a time; `row` is this lane's row of 16 bytes ----
 

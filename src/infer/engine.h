@@ -6,19 +6,12 @@
 // text may part from its twin where two tokens are nearly as likely.)
 #pragma once
 
-#include "infer/generator.h"
+#include "infer/sequence.h"
 
 #include <memory>
 #include <string>
 
 namespace tnl {
-
-// A token, and how probable the model found it: ln p after softmax, before the sampler's steps.
-struct ScoredToken {
-    int32_t token = 0;
-    float logprob = 0;
-    std::vector<std::pair<int32_t, float>> top; // the likeliest tokens, best first
-};
 
 struct EngineRequest {
     // prompt, max_new_tokens (0: the prompt is only read), end_tokens, sampler, id. Of several
@@ -28,6 +21,9 @@ struct EngineRequest {
     bool logprobs = false;        // of the new tokens; otherwise ScoredToken::logprob is 0
     bool prompt_logprobs = false; // of the prompt's tokens
     int64_t top = 0;              // length of ScoredToken::top where logprobs are wanted
+    // What the new text must be of; null: any. A sequence whose text is whole and cannot go on ends
+    // as by an end token.
+    std::shared_ptr<TokenGrammar> grammar{};
 };
 
 // Called on the engine's thread, and so to return soon; none may call the engine but cancel().

@@ -1,7 +1,5 @@
 #include "infer/engine_loop.h"
 
-#include "infer/logprob.h"
-
 #include <algorithm>
 #include <chrono>
 
@@ -157,7 +155,7 @@ void Engine::Loop::drop_cancelled() {
             return job->cancelled.load();
         });
     }
-    for (Sequence& s : running_)
+    for (Running& s : running_)
         if (s.job->cancelled) {
             s.done = true;
             gone.push_back(s.job->ticket);
@@ -170,19 +168,21 @@ void Engine::Loop::drop_cancelled() {
     for (const Ticket ticket : gone) forget(ticket);
 }
 
-// The last one takes the slot of one that is done; the prompt being read stays behind the last.
+Engine::Loop::Running::Running(const JobPtr& of, int64_t vocab_size, int64_t number)
+    : Sequence(of->request.generate, vocab_size, number), job(of) {
+    const EngineRequest& r = of->request;
+    scored = r.logprobs;
+    top = r.top;
+    grammar = r.grammar.get();
+    if (grammar != nullptr) places = grammar->begin();
+}
+
+// The prompt being read stays in the slot behind the last.
 void Engine::Loop::drop_done() {
-    for (size_t i = 0; i < running_.size();) {
-        if (!running_[i].done) {
-            ++i;
-            continue;
-        }
-        const auto last = static_cast<int64_t>(running_.size()) - 1;
-        session_.move(static_cast<int64_t>(i), last);
-        if (i + 1 != running_.size()) running_[i] = std::move(running_.back());
-        running_.pop_back();
-        if (reading_) session_.move(last, last + 1);
-    }
+    const auto reading = static_cast<int64_t>(running_.size());
+    tnl::drop_done(session_, running_);
+    const auto now = static_cast<int64_t>(running_.size());
+    if (reading_ && now != reading) session_.move(now, reading);
 }
 
 void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
@@ -195,9 +195,7 @@ void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
     };
     std::vector<Copy> copies;
     const auto add = [&](const JobPtr& job, int64_t index, int64_t row) {
-        Sequence s{job, index, SeenTokens(session_.model().config().vocab_size)};
-        for (const int32_t token : job->prompt()) s.seen.add(token);
-        running_.push_back(std::move(s));
+        running_.emplace_back(job, session_.model().config().vocab_size, index);
         rows.push_back(row);
     };
     for (size_t i = 0; i < jobs.size(); ++i) {
@@ -215,27 +213,16 @@ void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
                       static_cast<int64_t>(first) + copy.row);
         add(copy.job, copy.index, copy.row);
     }
-    choose(first, [&](size_t i) { return rows[i - first]; });
+    choose_newest(session_, pointers_to(running_, first), rows);
+    accept(first);
 }
 
 void Engine::Loop::decode_turn() {
     if (running_.empty()) return;
-    std::vector<int32_t> tokens;
-    for (const Sequence& s : running_) tokens.push_back(s.newest.token);
-    const bool greedy = std::ranges::all_of(running_, [](const Sequence& s) {
-        const EngineRequest& r = s.job->request;
-        return r.generate.sampler.plainly_greedy() && !r.logprobs;
-    });
-    std::span<const int32_t> chosen;
     try {
-        if (greedy)
-            chosen = session_.decode_greedily(tokens);
-        else
-            session_.decode(tokens);
-        for (size_t i = 0; i < chosen.size(); ++i) // where the reason is wanted
-            if (chosen[i] < 0) session_.fetch_logits(static_cast<int64_t>(i));
+        decode_step(session_, pointers_to(running_));
     } catch (const std::exception& e) {
-        for (Sequence& s : running_) {
+        for (Running& s : running_) {
             s.done = true;
             fail_job(*s.job, e.what());
             forget(s.job->ticket);
@@ -247,66 +234,32 @@ void Engine::Loop::decode_turn() {
         const std::lock_guard lock(mutex_);
         ++stats_.steps;
     }
-    choose(
-        0, [](size_t i) { return static_cast<int64_t>(i); }, chosen);
+    accept(0);
 }
 
-// Chooses a token for running_[first..], whose logits are the session's rows row_of(i).
-void Engine::Loop::choose(size_t first, const std::function<int64_t(size_t)>& row_of,
-                          std::span<const int32_t> chosen) {
-    const auto count = static_cast<int64_t>(running_.size() - first);
-    std::vector<std::string> faults(static_cast<size_t>(count));
-    session_.device().stream().threads->parallel_for(count, 1, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) {
-            Sequence& s = running_[first + static_cast<size_t>(i)];
-            const GenerateRequest& r = s.job->request.generate;
-            if (r.max_new_tokens == 0) continue;
-            if (!chosen.empty() && chosen[static_cast<size_t>(i)] >= 0) {
-                s.newest = {chosen[static_cast<size_t>(i)], 0, {}};
-                continue;
-            }
-            const auto logits = session_.logits(row_of(first + static_cast<size_t>(i)));
-            try {
-                const int32_t token = sample_token(
-                    logits, r.sampler, s.seen.list(), r.id + static_cast<uint64_t>(s.index),
-                    static_cast<uint64_t>(static_cast<int64_t>(r.prompt.size()) + s.made),
-                    s.seen.made());
-                s.newest = s.job->request.logprobs ? score_token(logits, token, s.job->request.top)
-                                                   : ScoredToken{token, 0, {}};
-            } catch (const std::exception& e) {
-                faults[static_cast<size_t>(i)] = e.what();
-            }
-        }
-    });
+void Engine::Loop::accept(size_t first) {
     for (size_t i = first; i < running_.size(); ++i) {
-        if (!faults[i - first].empty()) fail_job(*running_[i].job, faults[i - first]);
-        if (running_[i].job->cancelled) continue; // dropped before the next step
-        accept(running_[i]);
+        Running& s = running_[i];
+        if (!s.fault.empty()) fail_job(*s.job, s.fault);
+        if (!s.job->cancelled) accept_one(s); // else dropped before the next step
     }
     drop_done();
 }
 
-void Engine::Loop::accept(Sequence& s) {
+void Engine::Loop::accept_one(Running& s) {
     Job& job = *s.job;
-    const GenerateRequest& r = job.request.generate;
-    std::optional<Finish> finish;
-    if (r.max_new_tokens == 0) {
-        finish = Finish::length;
-    } else if (std::ranges::find(r.end_tokens, s.newest.token) != r.end_tokens.end()) {
-        finish = Finish::end_token;
-    } else {
-        s.seen.add_made(s.newest.token);
-        ++s.made;
-        bool go_on = true;
-        call(job, [&] {
-            if (job.events.token) go_on = job.events.token(s.index, s.newest);
+    std::optional<Finish> finish = Finish::length;
+    if (s.request->max_new_tokens > 0) {
+        const int64_t before = s.made;
+        finish = s.take_newest([&](const ScoredToken& token) {
+            bool go_on = true;
+            call(job, [&] {
+                if (job.events.token) go_on = job.events.token(s.index, token);
+            });
+            return go_on;
         });
-        if (!go_on)
-            finish = Finish::stopped;
-        else if (s.made >= r.max_new_tokens)
-            finish = Finish::length;
         const std::lock_guard lock(mutex_);
-        ++stats_.new_tokens;
+        stats_.new_tokens += s.made - before;
     }
     if (!finish) return;
     s.done = true;

@@ -36,13 +36,9 @@ class Engine::Loop {
         const std::vector<int32_t>& prompt() const { return request.generate.prompt; }
     };
     using JobPtr = std::shared_ptr<Job>;
-    struct Sequence {
+    struct Running : Sequence {
         JobPtr job;
-        int64_t index;
-        SeenTokens seen;
-        ScoredToken newest{};
-        int64_t made = 0;
-        bool done = false;
+        Running(const JobPtr& of, int64_t vocab_size, int64_t index);
     };
 
     void check(const EngineRequest& request) const;
@@ -60,10 +56,9 @@ class Engine::Loop {
     void start(const std::vector<JobPtr>& jobs); // their prompts are read: first tokens
     void decode_turn();
 
-    // chosen: greedy choices that the session made, -1 where it could not; else none.
-    void choose(size_t first, const std::function<int64_t(size_t)>& row_of,
-                std::span<const int32_t> chosen = {});
-    void accept(Sequence& sequence);
+    // What was chosen for running_[first..] goes to its requests.
+    void accept(size_t first);
+    void accept_one(Running& sequence);
     void fail_job(Job& job, const std::string& message);
     void forget(Ticket ticket);
     // Calls an event of a job unless it is cancelled.
@@ -72,8 +67,8 @@ class Engine::Loop {
     Session& session_;
     const Options options_;
     PrefixCache cache_;
-    std::vector<Sequence> running_; // running_[i] has slot i
-    JobPtr reading_;                // in slot running_.size()
+    std::vector<Running> running_; // running_[i] has slot i
+    JobPtr reading_;               // in slot running_.size()
 
     mutable std::mutex mutex_; // of what follows
     std::condition_variable wake_, idle_;

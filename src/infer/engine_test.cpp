@@ -281,6 +281,25 @@ TEST_F(EngineTest, LogProbabilities) {
     }
 }
 
+// The device finds the largest logits of those that want nothing else, beside any others.
+TEST_F(EngineTest, GreedyRequestsBesideOthers) {
+    Session s = session(6);
+    Engine engine(s, {});
+    std::deque<Outcome> outcomes(12);
+    std::vector<EngineRequest> requests;
+    for (int64_t i = 0; i < 12; ++i) {
+        requests.push_back(request_of(random_tokens(10 + i, static_cast<uint64_t>(i)), 20 + i * 3,
+                                      static_cast<uint64_t>(i)));
+        if (i % 3 != 0) requests.back().generate.sampler.temperature = 0;
+        requests.back().logprobs = i % 4 == 1;
+        engine.submit(requests.back(), outcomes[static_cast<size_t>(i)].events());
+    }
+    for (size_t i = 0; i < 12; ++i) {
+        outcomes[i].wait();
+        EXPECT_EQ(outcomes[i].tokens(), alone(requests[i])) << i;
+    }
+}
+
 TEST_F(EngineTest, RefusesWhatCannotBe) {
     Session s = session(2);
     Engine engine(s, {.queue = 1});

@@ -18,6 +18,11 @@ DType run_dtype(const std::string& name, const ModelConfig& config) {
     return dtype_from_name(config.torch_dtype) == DType::bf16 ? DType::bf16 : DType::f32;
 }
 
+std::filesystem::path tokenizer_of(const std::filesystem::path& directory) {
+    const std::filesystem::path found = find_tokenizer(directory);
+    return found.empty() ? directory / "tokenizer.model" : found; // which is told missing
+}
+
 // One field of a JSON object as a number, absent if null or not there.
 template <class T>
 std::optional<T> number(const Json& object, const std::string& file, const char* key) {
@@ -35,10 +40,10 @@ LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::stri
     : device(make_device(device_spec, threads)), dtype(DType::f32),
       model(load_model_config(directory),
             adapter.empty() ? LoraOptions() : Adapter(adapter).lora()),
-      tokenizer(directory / "tokenizer.model") {
+      tokenizer(tokenizer_of(directory)) {
     dtype = run_dtype(dtype_name, model.config());
     TNL_CHECK(tokenizer.vocab_size() <= model.config().vocab_size,
-              "{}: tokenizer.model has {} tokens, but config.json has vocab_size {}",
+              "{}: the tokenizer has {} tokens, but config.json has vocab_size {}",
               directory.string(), tokenizer.vocab_size(), model.config().vocab_size);
     weights = load_weights_to_device(directory, model, *device, dtype);
     if (adapter.empty()) return;

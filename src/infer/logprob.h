@@ -1,7 +1,7 @@
 // How probable a model finds a token.
 #pragma once
 
-#include "infer/engine.h"
+#include "infer/sequence.h"
 
 #include <span>
 

@@ -33,7 +33,8 @@ double penalised(double value, double penalty) {
 
 // Bias and penalties, which are applied to greedy choice too. Only tokens above -infinity are kept.
 std::vector<Score> adjusted(std::span<const float> logits, const SamplerOptions& options,
-                            std::span<const int32_t> seen, std::span<const MadeToken> made) {
+                            std::span<const int32_t> seen, std::span<const MadeToken> made,
+                            const TokenMask* mask) {
     std::vector<Score> scores(logits.size());
     for (size_t i = 0; i < logits.size(); ++i) {
         check_logit(logits[i], i);
@@ -54,9 +55,11 @@ std::vector<Score> adjusted(std::span<const float> logits, const SamplerOptions&
         for (const MadeToken& m : made)
             at(m.token, "the sequence") -=
                 options.presence_penalty + options.frequency_penalty * static_cast<double>(m.count);
-    std::erase_if(scores, [](const Score& s) { return !(s.value > -HUGE_VAL); });
-    TNL_CHECK(!scores.empty(), "all {} logits are -infinity: no token can be chosen",
-              logits.size());
+    std::erase_if(scores, [&](const Score& s) {
+        return !(s.value > -HUGE_VAL) || (mask != nullptr && !mask->allows(s.token));
+    });
+    TNL_CHECK(!scores.empty(), "all {} logits are -infinity{}: no token can be chosen",
+              logits.size(), mask == nullptr ? "" : ", but for tokens that may not come next");
     return scores;
 }
 
@@ -148,9 +151,9 @@ void SeenTokens::add_made(int32_t token) {
 std::vector<Candidate> token_distribution(std::span<const float> logits,
                                           const SamplerOptions& options,
                                           std::span<const int32_t> seen,
-                                          std::span<const MadeToken> made) {
+                                          std::span<const MadeToken> made, const TokenMask* mask) {
     TNL_CHECK(!logits.empty(), "no logits to sample from");
-    std::vector<Score> scores = adjusted(logits, options, seen, made);
+    std::vector<Score> scores = adjusted(logits, options, seen, made, mask);
     if (options.temperature == 0) {
         const Score best = *std::min_element(scores.begin(), scores.end(), before);
         return {{best.token, 1.0}};
@@ -167,8 +170,8 @@ std::vector<Candidate> token_distribution(std::span<const float> logits,
 
 int32_t sample_token(std::span<const float> logits, const SamplerOptions& options,
                      std::span<const int32_t> seen, uint64_t request, uint64_t position,
-                     std::span<const MadeToken> made) {
-    const std::vector<Candidate> candidates = token_distribution(logits, options, seen, made);
+                     std::span<const MadeToken> made, const TokenMask* mask) {
+    const std::vector<Candidate> candidates = token_distribution(logits, options, seen, made, mask);
     double left = Philox{options.seed, request}.uniform(position);
     for (const Candidate& c : candidates) {
         left -= c.p;

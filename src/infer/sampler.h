@@ -57,6 +57,17 @@ class SeenTokens {
     std::unordered_map<int32_t, size_t> made_at_;
 };
 
+// The tokens of a vocabulary that may be chosen.
+class TokenMask {
+  public:
+    explicit TokenMask(int64_t vocab_size) : bits_(static_cast<size_t>(vocab_size), false) {}
+    void allow(int32_t token) { bits_[static_cast<size_t>(token)] = true; }
+    bool allows(int32_t token) const { return bits_[static_cast<size_t>(token)]; }
+
+  private:
+    std::vector<bool> bits_;
+};
+
 struct Candidate {
     int32_t token = 0;
     double p = 0;
@@ -64,15 +75,17 @@ struct Candidate {
 
 // The distribution that is drawn from: the tokens left after every step, with probabilities that
 // sum to 1. In no particular order, but always the same for the same arguments. Throws where a
-// logit is NaN or +infinity, or where none is above -infinity.
+// logit is NaN or +infinity, or where none is above -infinity. mask: tokens that it does not allow
+// are as if their logits were -infinity; null: all may be chosen.
 std::vector<Candidate> token_distribution(std::span<const float> logits,
                                           const SamplerOptions& options,
                                           std::span<const int32_t> seen,
-                                          std::span<const MadeToken> made = {});
+                                          std::span<const MadeToken> made = {},
+                                          const TokenMask* mask = nullptr);
 
 // The next token of `request` at `position` (the index of the new token in its sequence).
 int32_t sample_token(std::span<const float> logits, const SamplerOptions& options,
                      std::span<const int32_t> seen, uint64_t request, uint64_t position,
-                     std::span<const MadeToken> made = {});
+                     std::span<const MadeToken> made = {}, const TokenMask* mask = nullptr);
 
 } // namespace tnl

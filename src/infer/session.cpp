@@ -47,7 +47,8 @@ size_t dry_forward(const Model& model, const Kernels& kernels, DType dtype, int6
 
 } // namespace
 
-Session::Buffers::Buffers(Arena& arena, const Model& model, const Options& options) {
+Session::Buffers::Buffers(Arena& arena, const Model& model, const Kernels& kernels,
+                          const Options& options) {
     const int64_t C = model.config().decoder_embed_dim, N = rows(options), B = options.slots;
     ids = arena.tensor(DType::i32, {N}, "ids");
     positions = arena.tensor(DType::i32, {N}, "positions");
@@ -58,6 +59,9 @@ Session::Buffers::Buffers(Arena& arena, const Model& model, const Options& optio
                           {std::max(B, options.scored_rows), model.config().vocab_size}, "logits");
     step = arena.tensor(DType::i32, {2, B}, "step");
     chosen = arena.tensor(DType::i32, {B}, "chosen");
+    const auto bytes =
+        static_cast<int64_t>(kernels.decode_step_workspace(model.step_shape(options.dtype)));
+    if (bytes > 0) step_workspace = arena.tensor(DType::u8, {bytes}, "step workspace");
 }
 
 Session::Memory Session::measure(const Model& model, const Kernels& kernels,
@@ -65,7 +69,7 @@ Session::Memory Session::measure(const Model& model, const Kernels& kernels,
     check_options(options);
     Arena states = Arena::measuring("states"), buffers = Arena::measuring("buffers");
     model.make_states(states, acc_of(options.dtype), options.slots);
-    const Buffers unused(buffers, model, options);
+    const Buffers unused(buffers, model, kernels, options);
     const int64_t B = options.slots, N = rows(options);
     Memory memory{states.peak(), buffers.peak(), 0};
     for (const int64_t sequences : {int64_t{1}, B}) {
@@ -85,7 +89,7 @@ Session::Session(const Model& model, Device& device, Tensor weights, Options opt
       buffer_arena_("session buffers", device, memory_.buffers),
       scratch_("session scratch", device, memory_.scratch),
       states_(model.make_states(state_arena_, acc_of(options.dtype), options.slots)),
-      buffers_(buffer_arena_, model, options),
+      buffers_(buffer_arena_, model, kernels_, options),
       slopes_(upload_slopes(model.config(), device, acc_of(options.dtype))),
       host_(device, DType::i32, {3, options.slots}, Place::host) {
     TNL_CHECK(weights.is({model.params().flat_size()}) && weights.dtype == options.dtype,
@@ -95,6 +99,9 @@ Session::Session(const Model& model, Device& device, Tensor weights, Options opt
     logits_.resize(static_cast<size_t>(options.slots * model.config().vocab_size));
     scored_.resize(static_cast<size_t>(options.scored_rows * model.config().vocab_size));
     if (options.dtype == DType::f64) wide_.resize(static_cast<size_t>(model.config().vocab_size));
+    if (buffers_.step_workspace)
+        device_.zero(buffers_.step_workspace.data,
+                     static_cast<size_t>(buffers_.step_workspace.bytes()));
     reset(0, options.slots);
 }
 

@@ -89,7 +89,8 @@ class Session {
         Tensor logits;         // [max(slots, scored_rows),V] acc
         Tensor step;           // [2,slots] i32: ids and positions of one token a slot
         Tensor chosen;         // [slots] i32
-        Buffers(Arena& arena, const Model& model, const Options& options);
+        Tensor step_workspace; // u8, of a step as one call; absent where there is none
+        Buffers(Arena& arena, const Model& model, const Kernels& kernels, const Options& options);
     };
     // A part of one text that goes into one call.
     struct Piece {

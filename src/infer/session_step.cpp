@@ -60,12 +60,17 @@ void Session::step(int64_t B, bool choose) {
     batch.sequences = B;
     const States states = slots_view(0, B);
     const Tensor h = buffers_.h.slice(0, 0, B), logits = buffers_.logits.slice(0, 0, B);
-    Run run = make_run();
-    model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
-    model_.logits(run, weights_, logits, h);
-    if (!choose) return;
     const Tensor chosen = buffers_.chosen.slice(0, 0, B);
-    kernels_.argmax(run.stream, chosen, logits);
+    Run run = make_run();
+    const bool whole =
+        buffers_.step_workspace &&
+        model_.decode_step(run, weights_, logits, chosen, batch, states, buffers_.step_workspace);
+    if (!whole) {
+        model_.forward(run, weights_, h, batch, passing(&states, &states), nullptr, nullptr);
+        model_.logits(run, weights_, logits, h);
+    }
+    if (!choose) return;
+    if (!whole) kernels_.argmax(run.stream, chosen, logits);
     device_.copy(host_.slice(0, 2, 3).data, chosen.data, static_cast<size_t>(chosen.bytes()));
 }
 

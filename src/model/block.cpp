@@ -93,6 +93,13 @@ const Mixer* Block::steps(const Run& run, int64_t rows) const {
     return mixer && plain && mixer->steps(run, rows) && sglu_.steps(run, rows) ? mixer : nullptr;
 }
 
+bool Block::describe(const Run& run, const Tensor& weights, DecodeStep& step) const {
+    const Mixer* mixer = std::get_if<Mixer>(&mixer_);
+    StepLayer& layer = step.layers.emplace_back();
+    return mixer && token_norm_.keeps_output() && channel_norm_.keeps_output() &&
+           mixer->describe(run, weights, step, layer) && sglu_.describe(run, weights, step, layer);
+}
+
 void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,
                     const LayerPassing& states, Saved* saved) const {
     if (const Mixer* mixer = saved ? nullptr : steps(run, x.shape[0])) {

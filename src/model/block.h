@@ -32,6 +32,9 @@ class Block {
     void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor d,
                   const Batch& batch, const LayerPassing& states, const Saved& saved) const;
 
+    // Its part of a step as one call (Model::decode_step); false where that cannot have it.
+    bool describe(const Run& run, const Tensor& weights, DecodeStep& step) const;
+
   private:
     // Whose mixer's and unit's steps for few rows are the whole layer; null where they are not.
     const Mixer* steps(const Run& run, int64_t rows) const;

@@ -76,6 +76,11 @@ class Linear {
         return !bias_ && low_.empty() && !narrow(run) &&
                run.kernels.few_rows_pays(rows, in(), run.dtype);
     }
+    // W where y = x W^T is all there is to it: no bias or adapters, no products of 8 bits; else
+    // absent.
+    Tensor alone(const Run& run, const Tensor& weights) const {
+        return bias_ || !low_.empty() || narrow(run) ? Tensor{} : weight_.in(weights);
+    }
     // call, of which b is W
     void few_rows(Run& run, const Tensor& weights, FewRows call) const;
     // dx = dy W, added to dx when accumulate

@@ -174,6 +174,20 @@ bool Mixer::steps(const Run& run, int64_t rows) const {
            proj_.few_rows_pays(run, rows) && out_.few_rows_pays(run, rows);
 }
 
+bool Mixer::describe(const Run& run, const Tensor& weights, DecodeStep& step,
+                     StepLayer& layer) const {
+    if (!has_gate_ || low_rank_ || !norm_.keeps_output() || qk_act_ == Activation::exp ||
+        v_act_ == Activation::exp || gate_act_ == Activation::exp)
+        return false;
+    layer.qkvu = proj_.alone(run, weights);
+    layer.out = out_.alone(run, weights);
+    if (theta_) layer.theta = theta_.in(weights);
+    step.qk_act = qk_act_;
+    step.v_act = v_act_;
+    step.gate_act = gate_act_;
+    return layer.qkvu.rank != 0 && layer.out.rank != 0;
+}
+
 void Mixer::step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, const Batch& batch,
                  const LayerPassing& states) const {
     const auto scope = run.scratch.scope();

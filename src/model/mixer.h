@@ -32,6 +32,8 @@ class Mixer {
     bool steps(const Run& run, int64_t rows) const;
     void step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, const Batch& batch,
               const LayerPassing& states) const;
+    // Its part of a step as one call; false where that cannot have it.
+    bool describe(const Run& run, const Tensor& weights, DecodeStep& step, StepLayer& layer) const;
     void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,
                   Tensor x, const Batch& batch, const LayerPassing& states,
                   const Saved& saved) const;

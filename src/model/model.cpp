@@ -118,6 +118,46 @@ void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batc
     final_norm_.forward(run, weights, h, saved ? saved->last.stats : Tensor{}, x);
 }
 
+StepShape Model::step_shape(DType dtype) const {
+    StepShape s;
+    s.dtype = dtype;
+    s.layers = config_.decoder_layers;
+    s.C = config_.decoder_embed_dim;
+    s.heads = config_.decoder_attention_heads;
+    s.width = config_.head_dim();
+    s.F = config_.glu_dim;
+    s.V = config_.vocab_size;
+    s.keys = 2 * s.width;
+    s.acts = {config_.qk_activation(), config_.value_activation(), config_.gate_activation(),
+              Activation::identity};
+    return s;
+}
+
+bool Model::decode_step(Run& run, const Tensor& weights, Tensor logits, Tensor chosen,
+                        const Batch& batch, const States& states, Tensor workspace) const {
+    if (batch.rows() != 1 || positions_ || !final_norm_.keeps_output()) return false;
+    DecodeStep step;
+    for (size_t l = 0; l < blocks_.size(); ++l) {
+        if (!blocks_[l].describe(run, weights, step)) return false;
+        step.layers.back().state = states.layers[l];
+    }
+    step.ids = batch.ids;
+    step.positions = batch.positions;
+    step.embed = embed_.in(weights);
+    step.head = head_.in(weights);
+    step.embed_scale = static_cast<float>(config_.embed_scale());
+    step.slopes = run.slopes;
+    step.eps = config_.eps();
+    step.logits = logits;
+    step.chosen = chosen;
+    step.workspace = workspace;
+    StepShape shape = step_shape(run.dtype);
+    shape.acts = {step.qk_act, step.v_act, step.gate_act, step.glu_act};
+    if (!run.kernels.decode_step_pays(run.stream, shape)) return false;
+    run.kernels.decode_step(run.stream, step);
+    return true;
+}
+
 void Model::logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const {
     const Tensor head = head_.in(weights);
     if (run.kernels.few_rows_pays(h.shape[0], h.shape[1], run.dtype)) {

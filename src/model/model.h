@@ -41,6 +41,13 @@ class Model {
     void forward(Run& run, const Tensor& weights, Tensor h, const Batch& batch,
                  const Passing& states, Saved* saved, Arena* activations) const;
 
+    // forward, logits [1,V] acc and the greedy choice [1] i32 of one token of one sequence as one
+    // call, states changed in place; false, and nothing done, where the model or the device has no
+    // such call. workspace: of decode_step_workspace(step_shape()), zeros before the first call.
+    bool decode_step(Run& run, const Tensor& weights, Tensor logits, Tensor chosen,
+                     const Batch& batch, const States& states, Tensor workspace) const;
+    StepShape step_shape(DType dtype) const;
+
     // logits [n,V] (run.dtype, or acc for exact sampling) of rows h [n,C].
     void logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const;
 

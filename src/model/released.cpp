@@ -16,11 +16,6 @@ std::vector<std::string> beyond_release(const ModelConfig& config) {
     ModelConfig released = config;
     released.value_act_fun = released.gate_act_fun = "auto";
     released.norm_eps = 0;
-    if (config.is_llama()) {
-        want(false, "model_type", config.model_type,
-             "transnormer (a llama model is already as Hugging Face's transformers loads it)");
-        return out;
-    }
     want(config.decay_law == DecayLaw::alibi, "decay_law", name_of(config.decay_law), "alibi");
     want(config.decay_temperature, "decay_temperature", false, "true");
     want(config.value_activation() == released.value_activation(), "value_act_fun",
@@ -38,9 +33,30 @@ std::vector<std::string> beyond_release(const ModelConfig& config) {
     return out;
 }
 
+void refuse_llama(const ModelConfig& config) {
+    if (config.is_llama())
+        throw UsageError(
+            fmt::format("model_type is {}, wanted transnormer (a llama model is already "
+                        "as Hugging Face's transformers loads it: import copies it)",
+                        config.model_type));
+}
+
+void set_auto_map(Json& json) {
+    json["auto_map"] = {{"AutoConfig", "configuration_transnormer.TransnormerConfig"},
+                        {"AutoModelForCausalLM", "modeling_transnormer.TransnormerForCausalLM"}};
+}
+
 } // namespace
 
+std::string huggingface_config_json(const ModelConfig& config) {
+    refuse_llama(config);
+    Json json = Json::parse(model_config_json(config));
+    set_auto_map(json);
+    return json.dump(2) + "\n";
+}
+
 std::string released_config_json(const ModelConfig& config) {
+    refuse_llama(config);
     if (const auto beyond = beyond_release(config); !beyond.empty())
         throw UsageError(fmt::format("the released code cannot compute this model: {}",
                                      fmt::join(beyond, "; ")));
@@ -48,8 +64,7 @@ std::string released_config_json(const ModelConfig& config) {
     for (const char* own : {"decay_law", "decay_temperature", "value_act_fun", "gate_act_fun",
                             "glu_act_fun", "output_gate", "position_embeddings", "norm_eps"})
         json.erase(own);
-    json["auto_map"] = {{"AutoConfig", "configuration_transnormer.TransnormerConfig"},
-                        {"AutoModelForCausalLM", "modeling_transnormer.TransnormerForCausalLM"}};
+    set_auto_map(json);
     return json.dump(2) + "\n";
 }
 

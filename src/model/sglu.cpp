@@ -46,6 +46,15 @@ void Sglu::step(Run& run, const Tensor& weights, Tensor x, const Norm& norm) con
     out_.few_rows(run, weights, out);
 }
 
+bool Sglu::describe(const Run& run, const Tensor& weights, DecodeStep& step,
+                    StepLayer& layer) const {
+    if (act_ == Activation::exp) return false;
+    layer.uv = in_.alone(run, weights);
+    layer.down = out_.alone(run, weights);
+    step.glu_act = act_;
+    return layer.uv.rank != 0 && layer.down.rank != 0;
+}
+
 void Sglu::project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const {
     in_.forward(run, weights, saved.uv, x, false, saved.x8);
     saved.h8 = {};

@@ -25,6 +25,8 @@ class Sglu {
     // x += the unit's output for norm(x), in two kernels: few rows, nothing kept for a backward.
     bool steps(const Run& run, int64_t rows) const;
     void step(Run& run, const Tensor& weights, Tensor x, const Norm& norm) const;
+    // Its part of a step as one call; false where that cannot have it.
+    bool describe(const Run& run, const Tensor& weights, DecodeStep& step, StepLayer& layer) const;
     // The first half of forward: fills saved.
     void project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const;
     void backward(Run& run, const Tensor& weights, const Gradients& grads, Tensor dx, Tensor dy,

@@ -52,6 +52,10 @@ std::string softmax_plan(DType);
 // A target at or above V gives a loss of NaN: ids are not read back to be checked.
 void cross_entropy(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient, float scale);
 
+void decode_step(Stream&, const DecodeStep&);
+bool decode_step_pays(Stream&, const StepShape&);
+size_t decode_step_workspace(const StepShape&);
+
 void argmax(Stream&, Tensor ids, Tensor x);
 
 void mask_rows(Stream&, Tensor y, Tensor mask);

@@ -15,6 +15,9 @@
 #include "ops/softmax/softmax.h"
 #include "tensor/device.h"
 
+#include <array>
+#include <vector>
+
 namespace tnl {
 
 enum class Activation {
@@ -67,6 +70,45 @@ struct FewRows {
     float beta = 0; // 0 or 1; 0 where something comes after
 };
 constexpr int64_t kFewRows = 8;
+
+// One layer of a DecodeStep. Weights and states are contiguous, states are changed in place.
+struct StepLayer {
+    Tensor qkvu;  // [4 H E, C]
+    Tensor theta; // [H,E], absent: no LRPE
+    Tensor out;   // [C, H E]
+    Tensor uv;    // [2F, C]
+    Tensor down;  // [C, F]
+    Tensor state; // [1,H,D,E] acc, D = 2E with LRPE, else E
+};
+
+// One token of one sequence through a whole TransNormerLLM of gates of full rank and norms without
+// weights:
+//   x = scale embed[id]
+//   of each layer:  [q k v u] = act(srms(x) qkvu^T)   o = lightning(lrpe(q), lrpe(k), v)
+//                   x += (srms(o) gate_act(u)) out^T  x += (glu_act(y1) y2) down^T,
+//                                                     [y1 y2] = srms(x) uv^T
+//   logits = srms(x) head^T   chosen = argmax(logits)
+// Each line is rounded to the weights' dtype as if it were a call of its own.
+struct DecodeStep {
+    std::vector<StepLayer> layers;
+    Tensor ids, positions; // [1] i32
+    Tensor embed, head;    // [V,C]
+    float embed_scale = 1; //
+    Tensor slopes;         // [L,H] acc
+    float eps = 0;         // of every norm
+    Activation qk_act = Activation::identity, v_act = Activation::identity;
+    Activation gate_act = Activation::identity, glu_act = Activation::identity;
+    Tensor logits;    // [1,V] acc
+    Tensor chosen;    // [1] i32, as of argmax
+    Tensor workspace; // u8, step_workspace bytes: zeros before the first call, then untouched
+};
+struct StepShape {
+    DType dtype = DType::f32;
+    int64_t layers = 0, C = 0, heads = 0, width = 0, F = 0, V = 0; // width: E
+    int64_t keys = 0;                                              // the largest D
+    std::array<Activation, 4> acts{};                              // qk, v, gate, glu
+    int64_t hidden() const { return heads * width; }
+};
 
 struct Kernels {
     const char* name;
@@ -168,6 +210,12 @@ struct Kernels {
     // ignored targets zero.
     void (*cross_entropy)(Stream&, Tensor loss, Tensor logits, Tensor targets, bool gradient,
                           float scale);
+
+    // ---- a whole step: ops/step/step.h ----
+    void (*decode_step)(Stream&, const DecodeStep&);
+    // Whether it serves; where not, the layers are called one by one.
+    bool (*decode_step_pays)(Stream&, const StepShape&);
+    size_t (*decode_step_workspace)(const StepShape&);
 
     // ---- choice ----
     // ids[N] i32: the column of each row's largest number, the lowest on a tie, of x[N,V] (float);

@@ -11,6 +11,7 @@
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
 #include "ops/position/rope.h"
+#include "ops/step/step.h"
 
 namespace tnl {
 
@@ -50,6 +51,9 @@ const Kernels& cpu_kernels() {
         .softmax_workspace = [](const SoftmaxShape&, bool) { return size_t{0}; },
         .softmax_plan = [](DType) { return std::string("cpu: blocks, products by OpenBLAS"); },
         .cross_entropy = fast::cross_entropy,
+        .decode_step = oracle::decode_step,
+        .decode_step_pays = [](Stream&, const StepShape&) { return false; },
+        .decode_step_workspace = [](const StepShape&) { return size_t{0}; },
         .argmax = oracle::argmax,
         .mask_rows = fast::mask_rows,
         .adamw = fast::adamw,

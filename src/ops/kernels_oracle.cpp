@@ -11,6 +11,7 @@
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
 #include "ops/position/rope.h"
+#include "ops/step/step.h"
 
 namespace tnl {
 
@@ -48,6 +49,9 @@ const Kernels& cpu_oracle_kernels() {
         .softmax_workspace = [](const SoftmaxShape&, bool) { return size_t{0}; },
         .softmax_plan = [](DType) { return std::string("cpu: every pair of tokens"); },
         .cross_entropy = oracle::cross_entropy,
+        .decode_step = oracle::decode_step,
+        .decode_step_pays = [](Stream&, const StepShape&) { return false; },
+        .decode_step_workspace = [](const StepShape&) { return size_t{0}; },
         .argmax = oracle::argmax,
         .mask_rows = oracle::mask_rows,
         .adamw = oracle::adamw,

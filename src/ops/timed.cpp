@@ -52,6 +52,13 @@ double bytes_of(const Fp8Matrix& x) { return bytes_of(x.codes); }
 double bytes_of(const FewRows& c) {
     return bytes_of(c.a) + bytes_of(c.b) + bytes_of(c.g) + (c.beta == 0 ? 1 : 2) * bytes_of(c.c);
 }
+double bytes_of(const DecodeStep& c) {
+    double sum = bytes_of(c.head);
+    for (const StepLayer& l : c.layers)
+        sum += bytes_of(l.qkvu) + bytes_of(l.out) + bytes_of(l.uv) + bytes_of(l.down) +
+               2 * bytes_of(l.state);
+    return sum;
+}
 double bytes_of(const LightningForward& c) {
     double sum = 0;
     for (const Tensor* x : {&c.q, &c.k, &c.v, &c.o, &c.state_in, &c.state_out}) sum += bytes_of(*x);
@@ -183,6 +190,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     TNL_WRAP(softmax_forward);
     TNL_WRAP(softmax_backward);
     TNL_WRAP(cross_entropy);
+    TNL_WRAP(decode_step);
     TNL_WRAP(argmax);
     TNL_WRAP(mask_rows);
     TNL_WRAP(adamw);

@@ -76,6 +76,24 @@ void parse_sampler(const RequestFields& fields, const ApiLimits& limits, ApiRequ
     parse_bias(fields, limits, s);
 }
 
+// {"type": "text"}, {"type": "json_object"}, {"type": "json_schema", "json_schema": {"schema":
+// ...}}
+std::optional<Json> parse_format(const RequestFields& fields) {
+    const Json* format = fields.find("response_format");
+    if (format == nullptr) return std::nullopt;
+    const RequestFields shape(*format);
+    const std::string type = shape.text("type").value_or("text");
+    if (type == "text") return std::nullopt;
+    if (type == "json_object") return Json{{"type", "object"}};
+    if (type != "json_schema")
+        bad_request(
+            "response_format",
+            fmt::format("response_format: type is {}, wanted text, json_object or json_schema",
+                        json_excerpt(type)));
+    const RequestFields named(shape.need("json_schema", "an object with the field schema"));
+    return named.need("schema", "a JSON Schema");
+}
+
 // What completions and chats have in common.
 ApiRequest parse_common(const RequestFields& fields, const ApiLimits& limits) {
     ApiRequest out;
@@ -88,6 +106,7 @@ ApiRequest parse_common(const RequestFields& fields, const ApiLimits& limits) {
     out.ignore_eos = fields.flag("ignore_eos", false);
     out.stops = parse_stops(fields);
     parse_sampler(fields, limits, out);
+    out.schema = parse_format(fields);
     return out;
 }
 
@@ -173,10 +192,6 @@ ApiRequest parse_chat(const Json& body, const ApiLimits& limits, const ChatTempl
     ApiRequest out = parse_common(fields, limits);
     out.chat = true;
     refuse(fields, {"tools", "functions"});
-    if (const Json* shape = fields.find("response_format"))
-        if (RequestFields(*shape).text("type").value_or("text") != "text")
-            bad_request("response_format", "response_format: only the type text is supported",
-                        "unsupported_parameter");
     const Json& list = fields.need("messages", "a list of messages");
     if (!list.is_array() || list.empty())
         RequestFields::wrong("messages", list, "a list of messages, at least one");

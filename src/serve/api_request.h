@@ -36,6 +36,8 @@ struct ApiRequest {
     std::vector<std::string> stops;
     bool seeded = false; // otherwise the caller is to choose sampler.seed
     SamplerOptions sampler;
+    // response_format: what the answer's JSON Schema is, {"type": "object"} for any object.
+    std::optional<Json> schema;
 };
 
 // Each throws ApiError.

@@ -20,7 +20,7 @@ std::string text(boost::beast::string_view view) { return {view.data(), view.siz
 
 Connection::Connection(boost::asio::ip::tcp::socket socket, Served& served,
                        const HttpLimits& limits)
-    : stream_(std::move(socket)), served_(served), limits_(limits) {
+    : stream_(std::move(socket)), served_(served), limits_(limits), ping_(stream_.get_executor()) {
     ErrorCode ignored;
     stream_.socket().set_option(boost::asio::ip::tcp::no_delay(true), ignored);
     served_.metrics.connections(1);
@@ -164,10 +164,24 @@ void Connection::open_stream(const std::string& content_type) {
     std::string out = head(200, content_type) + "Cache-Control: no-store\r\n";
     if (chunked_) out += "Transfer-Encoding: chunked\r\n";
     enqueue(out + "\r\n");
+    keep_alive();
+}
+
+// A comment, which clients pass over (by the standard of server-sent events).
+void Connection::keep_alive() {
+    if (limits_.keep_alive.count() == 0) return;
+    quiet_ = true;
+    ping_.expires_after(limits_.keep_alive);
+    ping_.async_wait([self = shared_from_this()](ErrorCode cancelled) {
+        if (cancelled || self->gone_ || !self->streaming_ || self->last_) return;
+        if (self->quiet_ && self->outbox_.empty()) self->write(": ping\n\n");
+        self->keep_alive();
+    });
 }
 
 void Connection::write(std::string part) {
     if (gone_ || part.empty()) return;
+    quiet_ = false;
     if (outbox_bytes_ > limits_.outbox) {
         served_.metrics.dropped_slow_reader();
         return drop();
@@ -178,6 +192,7 @@ void Connection::write(std::string part) {
 void Connection::end() {
     if (gone_) return;
     last_ = true;
+    ping_.cancel();
     if (chunked_) return enqueue("0\r\n\r\n");
     if (outbox_.empty()) answered();
 }
@@ -247,6 +262,7 @@ void Connection::drop() {
     gone_ = true;
     if (job_) job_->cancel();
     job_.reset();
+    ping_.cancel();
     ErrorCode ignored;
     stream_.socket().close(ignored);
 }

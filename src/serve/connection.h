@@ -21,6 +21,8 @@ struct HttpLimits {
     size_t header = size_t{32} << 10;
     size_t outbox = size_t{1} << 20;           // bytes of a stream that wait for its reader
     std::chrono::milliseconds timeout{30'000}; // of a request's arrival and of each write
+    // Of a stream without news, until it gets a comment; 0: it gets none.
+    std::chrono::milliseconds keep_alive{15'000};
 };
 
 class Connection : public Channel, public std::enable_shared_from_this<Connection> {
@@ -54,6 +56,7 @@ class Connection : public Channel, public std::enable_shared_from_this<Connectio
     void refuse_and_close(Reply reply);
     void linger();
     void drop();
+    void keep_alive();
 
     boost::beast::tcp_stream stream_;
     Served& served_;
@@ -61,12 +64,14 @@ class Connection : public Channel, public std::enable_shared_from_this<Connectio
     boost::beast::flat_buffer buffer_;
     std::optional<boost::beast::http::request_parser<boost::beast::http::string_body>> parser_;
     std::shared_ptr<Job> job_;
+    boost::asio::steady_timer ping_;
     std::deque<std::string> outbox_; // the first is being written
     size_t outbox_bytes_ = 0;
     bool answering_ = false; // a request has been read and its answer is not all written
     bool chunked_ = false, streaming_ = false;
     bool keep_ = true;       // the connection, after this answer
     bool last_ = false;      // the answer is complete once the outbox is empty
+    bool quiet_ = false;     // nothing was written since ping_ was set
     bool lingering_ = false; // the rest of what the client sends is thrown away
     bool finishing_ = false, gone_ = false;
     char discarded_[4096];

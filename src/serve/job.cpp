@@ -47,6 +47,11 @@ void Job::prepare(const ApiPrompt& prompt) {
 }
 
 void Job::start() {
+    if (request_.schema) try {
+            grammar_ = served_.grammars.find(*request_.schema);
+        } catch (const UsageError& error) {
+            bad_request("response_format", fmt::format("response_format: {}", error.what()));
+        }
     for (const ApiPrompt& prompt : request_.prompts) prepare(prompt);
     unfinished_ = choices_.size();
     submit_all();
@@ -75,6 +80,7 @@ void Job::submit(size_t prompt) {
     request.logprobs = request_.logprobs || request_.best_of > request_.n;
     request.prompt_logprobs = request_.logprobs && request_.echo;
     request.top = request_.logprobs.value_or(0);
+    request.grammar = grammar_;
 
     const size_t first = prompt * per_prompt_;
     EngineEvents events;

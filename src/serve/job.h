@@ -77,6 +77,7 @@ class Job : public std::enable_shared_from_this<Job> {
     Usage usage_;
     const size_t per_prompt_; // sequences of each prompt
     const Clock::time_point begin_ = Clock::now();
+    std::shared_ptr<TokenGrammar> grammar_;
     std::vector<Engine::Ticket> tickets_;
     std::vector<std::vector<int32_t>> prompts_;
     std::vector<std::string> echoes_; // the prompts' texts, where they are wanted

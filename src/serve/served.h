@@ -5,6 +5,7 @@
 #include "infer/engine.h"
 #include "infer/loaded_model.h"
 #include "serve/api_request.h"
+#include "serve/grammars.h"
 #include "serve/metrics.h"
 
 #include <atomic>
@@ -20,6 +21,7 @@ struct Served {
     size_t state_bytes = 0;
     int64_t created = 0;      // seconds since 1970
     std::string api_key = {}; // empty: everyone may ask
+    Grammars grammars{loaded, end_tokens};
     Metrics metrics = {};
     std::atomic<bool> draining = false;
 };

@@ -112,7 +112,7 @@ std::shared_ptr<Job> tokenizer_info(Served& served, const Call&, const Ch& chann
     };
     const ModelConfig& config = served.loaded.model.config();
     Json out;
-    out["tokenizer_class"] = "SentencePiece";
+    out["tokenizer_class"] = tokenizer.kind();
     out["vocab_size"] = tokenizer.vocab_size();
     out["bos_token"] = name(config.bos_token_id);
     out["eos_token"] = name(config.eos_token_id);

@@ -1,6 +1,7 @@
-// A SentencePiece tokenizer (libsentencepiece): BPE with byte fallback, as released with
-// TransNormerLLM. Text round-trips through ids byte for byte, but for the whitespace rules of the
-// model file.
+// Tokenizers of either kind released with TransNormerLLM, told by the file's content: SentencePiece
+// models (libsentencepiece; 385M, 1B, 7B), BPE with byte fallback, and tiktoken's vocabularies
+// (15B), BPE over bytes. Text round-trips through ids byte for byte, but for the whitespace rules
+// of a SentencePiece model. No text ever becomes a special token.
 #pragma once
 
 #include <cstdint>
@@ -13,9 +14,11 @@
 
 namespace tnl {
 
+class TokenizerModel;
+
 class Tokenizer {
   public:
-    // Throws naming the file when it is missing, empty, truncated or no SentencePiece model.
+    // Throws naming the file when it is missing, empty, truncated or no tokenizer.
     explicit Tokenizer(const std::filesystem::path& model);
     static Tokenizer from_bytes(std::string serialized, const std::string& name);
     ~Tokenizer();
@@ -34,8 +37,14 @@ class Tokenizer {
     // The bytes that one token adds to a text: byte pieces <0xNN> give their byte, U+2581 a space,
     // special tokens nothing. The leading space that encoding adds is the caller's to drop.
     std::string token_bytes(int32_t id) const;
+    // Its name in the vocabulary, for people. Tiktoken's are bytes: they show spaces as U+2581,
+    // bytes that are no text as <0x0A>.
     const std::string& piece(int32_t id) const;
 
+    const std::string& kind() const; // "SentencePiece" or "tiktoken"
+    // One more than the largest id; of tiktoken's vocabularies with the special tokens, which the
+    // file does not have: those of TransNormerLLM-15B where there are 100256 ranks, else one, eos,
+    // after the last rank.
     int64_t vocab_size() const;
     int32_t unk() const;
     int32_t bos() const; // -1 if the model has none
@@ -48,11 +57,14 @@ class Tokenizer {
     uint64_t hash() const;                 // XXH3 of them
 
   private:
-    struct Impl;
-    explicit Tokenizer(std::unique_ptr<Impl> impl);
-    template <class Encode> void in_parts(std::string_view text, Encode&& encode_part) const;
-    std::unique_ptr<Impl> impl_;
+    explicit Tokenizer(std::unique_ptr<TokenizerModel> model);
+    void check(int32_t id) const;
+    std::unique_ptr<TokenizerModel> model_;
 };
+
+// The tokenizer of a model directory: tokenizer.model, else the one *.tiktoken; empty if there is
+// neither. Throws where there are several.
+std::filesystem::path find_tokenizer(const std::filesystem::path& directory);
 
 struct TokenizerTraining {
     int64_t vocab_size = 4096;

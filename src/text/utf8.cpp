@@ -46,6 +46,18 @@ size_t first_invalid_utf8(std::string_view text) {
     return std::string_view::npos;
 }
 
+Utf8Char first_utf8(std::string_view text) {
+    if (text.empty()) return {};
+    Utf8Char out;
+    out.valid = next_piece(text, 0, out.bytes) == Piece::character;
+    if (!out.valid) return out;
+    const auto byte = [&](size_t i) { return static_cast<unsigned char>(text[i]); };
+    constexpr unsigned char kFirst[] = {0x7F, 0x7F, 0x1F, 0x0F, 0x07}; // bits of the first byte
+    out.code = byte(0) & kFirst[out.bytes];
+    for (size_t i = 1; i < out.bytes; ++i) out.code = out.code << 6 | (byte(i) & 0x3F);
+    return out;
+}
+
 std::string replace_invalid_utf8(std::string_view text, int64_t* replaced) {
     std::string out;
     out.reserve(text.size());

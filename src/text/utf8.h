@@ -12,6 +12,14 @@ namespace tnl {
 // surrogates, nothing past U+10FFFF), or npos.
 size_t first_invalid_utf8(std::string_view text);
 
+// What a text begins with: a character and its code, or a maximal invalid piece (code U+FFFD).
+struct Utf8Char {
+    char32_t code = 0xFFFD;
+    size_t bytes = 0; // 0: the text is empty
+    bool valid = false;
+};
+Utf8Char first_utf8(std::string_view text);
+
 // The text with every maximal invalid piece replaced by U+FFFD (the Unicode standard's
 // "substitution of maximal subparts"). `replaced`, if given, is increased by their number.
 std::string replace_invalid_utf8(std::string_view text, int64_t* replaced = nullptr);

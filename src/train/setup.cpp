@@ -34,7 +34,7 @@ bool has_shards(const fs::path& directory) {
 std::optional<fs::path> tokenizer_beside(const fs::path& shards) {
     fs::path at = shards;
     for (int up = 0; up < 3 && !at.empty(); ++up, at = at.parent_path())
-        if (fs::exists(at / "tokenizer.model")) return at / "tokenizer.model";
+        if (fs::path found = find_tokenizer(at); !found.empty()) return found;
     return std::nullopt;
 }
 
@@ -55,9 +55,10 @@ bool is_text_file(const std::string& path) {
 
 fs::path tokenizer_for_text(const TrainConfig& config, const fs::path& text) {
     if (!config.data.tokenizer.empty()) return existing("data.tokenizer", config.data.tokenizer);
-    for (const fs::path& directory : {fs::path(config.init), text.parent_path()})
-        if (!directory.empty() && fs::exists(directory / "tokenizer.model"))
-            return directory / "tokenizer.model";
+    for (const fs::path& directory : {fs::path(config.init), text.parent_path()}) {
+        if (directory.empty()) continue;
+        if (fs::path found = find_tokenizer(directory); !found.empty()) return found;
+    }
     throw UsageError(fmt::format("data.tokenizer is not given: wanted the tokenizer.model to read "
                                  "{} with, which is neither in init nor beside the text",
                                  text.string()));

@@ -39,8 +39,8 @@ class Lexicon {
     // token of white space, and whether a special case may begin here.
     static constexpr uint32_t kAfterSpace = uint32_t{1} << 31, kAfterWhite = uint32_t{1} << 30;
     static constexpr uint32_t kBegins = uint32_t{1} << 29, kLexeme = kBegins - 1;
-    // The tokens of a text (valid UTF-8) in order, as spaCy makes them. `joined`, if given, receives
-    // the words without anything between them.
+    // The tokens of a text (valid UTF-8) in order, as spaCy makes them. `joined`, if given,
+    // receives the words without anything between them.
     void tokenize(std::string_view text, TokensOf which, std::vector<uint32_t>& tokens,
                   std::string* joined = nullptr);
 

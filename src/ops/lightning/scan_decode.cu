@@ -4,25 +4,13 @@
 #include "cuda/early.cuh"
 #include "cuda/launch.h"
 #include "ops/lightning/scan.cuh"
+#include "ops/lightning/scan_decay.cuh"
 
 namespace tnl::cuda {
 namespace {
 
 constexpr int kThreads = DecodeShape::kThreads;
 constexpr int kInFlight = 8; // rows a thread loads before it stores the first
-
-// One token's decay lambda = keep + change. A slow one is 1 - (1 - lambda): f32 rounds a lambda
-// near 1 so coarsely that the rate 5e-6 would be off by 0.6 %, while 1 - lambda keeps all its
-// digits. The small terms meet before the state does.
-template <class A> struct StepDecay {
-    A keep, change;
-    __device__ explicit StepDecay(A slope) {
-        const double x = -static_cast<double>(slope), lambda = exp(x);
-        keep = lambda <= 0.5 ? A(0) : A(1);
-        change = static_cast<A>(lambda <= 0.5 ? lambda : expm1(x));
-    }
-    __device__ A step(A z, A bc) const { return fma(keep, z, fma(change, z, bc)); }
-};
 
 template <class T, int V, int kTile>
 __global__ void __launch_bounds__(kThreads) decode_kernel(const ScanArguments<T> p) {

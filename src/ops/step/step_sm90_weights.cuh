@@ -1,0 +1,205 @@
+// The weights' way through a step: each warp has a ring of slots in shared memory, into which the
+// copy engine brings, pair by pair and piece by piece, what this warp will multiply next. Which
+// that is, is known from the beginning for the whole step, so that the rings run on while the block
+// waits for numbers of others, across products and layers. One more warp serves them, a lane each:
+// to start a copy takes as long as to multiply what it brings.
+#pragma once
+
+#include "cuda/hopper.cuh"
+#include "ops/step/step_sm90_cuda.h"
+
+namespace tnl::cuda {
+
+__device__ inline StepSpan span_of(const StepArguments::Product& product, int warp) {
+    return step_span(product.pairs, product.row_bytes, product.splits, product.split_bytes,
+                     static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), warp);
+}
+
+constexpr int kStepPiece = static_cast<int>(StepPlan::kPiece);
+constexpr int kStepSlots = static_cast<int>(StepPlan::kSlots);
+constexpr int kStepSlotBytes = 2 * kStepPiece;
+
+// What lane 0 of each warp looks up, in shared memory.
+struct StepTable {
+    struct Product {
+        int row_bytes, rows, apart; // as in StepArguments
+    };
+    const unsigned char* weights[4 * StepPlan::kMostLayers + 1]; // of each phase
+    Product products[kStepProducts];
+    StepSpan spans[StepPlan::kWarps][kStepProducts];
+
+    // By all threads.
+    __device__ void fill(const StepArguments& p) {
+        const int thread = static_cast<int>(threadIdx.x);
+        for (int i = thread; i <= 4 * p.layers; i += static_cast<int>(blockDim.x))
+            weights[i] = reinterpret_cast<const unsigned char*>(
+                i == 4 * p.layers ? p.head : p.layer[i >> 2].weights[i & 3]);
+        if (thread < kStepProducts) {
+            const StepArguments::Product& from = p.products[thread];
+            products[thread] = {from.row_bytes, from.rows, from.apart};
+        }
+        if (thread < StepPlan::kWarps * kStepProducts)
+            spans[thread / kStepProducts][thread % kStepProducts] =
+                span_of(p.products[thread % kStepProducts], thread / kStepProducts);
+    }
+};
+
+// A ring's barriers: a slot has been filled, a slot has been read.
+struct StepRing {
+    uint64_t full[kStepSlots], empty[kStepSlots];
+};
+
+// The fetching side of one ring, a lane's work.
+class WeightFetcher {
+  public:
+    __device__ WeightFetcher(const StepTable& table, int layers, int warp, unsigned char* slots,
+                             StepRing& ring)
+        : table_(table), spans_(table.spans[warp]), slots_(slots), ring_(ring), last_(4 * layers),
+          policy_(sm90::read_once()) {
+        next_product();
+    }
+    __device__ bool finished() const { return phase_ > last_; }
+    // The next piece, if there is a slot for it.
+    __device__ bool fetch() {
+        uint64_t* const full = ring_.full + slot_;
+        if (filled_ >= kStepSlots && !sm90::barrier_test(ring_.empty + slot_, parity_ ^ 1))
+            return false;
+        const int bytes = min(kStepPiece, span_.stop - byte_);
+        const bool two = pair_ != lonely_;
+        unsigned char* to = slots_ + slot_ * kStepSlotBytes;
+        sm90::barrier_expect(full, static_cast<uint32_t>(two ? 2 * bytes : bytes));
+        sm90::load_bytes(to, at_ + byte_, bytes, full, policy_);
+        if (two) sm90::load_bytes(to + kStepPiece, at_ + apart_ + byte_, bytes, full, policy_);
+        if (filled_ < kStepSlots) ++filled_;
+        if (++slot_ == kStepSlots) {
+            slot_ = 0;
+            parity_ ^= 1;
+        }
+        byte_ += kStepPiece;
+        if (byte_ < span_.stop) return true;
+        byte_ = span_.begin;
+        at_ += stride_;
+        pair_ += span_.stride;
+        if (pair_ >= span_.end) next_product();
+        return true;
+    }
+
+  private:
+    __device__ void next_product() {
+        int product;
+        do {
+            if (++phase_ > last_) return;
+            product = phase_ == last_ ? 4 : phase_ & 3;
+        } while (spans_[product].first >= spans_[product].end);
+        const StepTable::Product from = table_.products[product];
+        span_ = spans_[product];
+        const int64_t row = from.row_bytes;
+        // Bytes from a pair to its second row, and from a pair of this warp to the next.
+        apart_ = (from.apart ? from.apart : 1) * row;
+        stride_ = (from.apart ? 1 : 2) * row * span_.stride;
+        // Only the head's last pair may be one row.
+        lonely_ = from.apart == 0 && from.rows % 2 != 0 ? from.rows / 2 : -1;
+        pair_ = span_.first;
+        byte_ = span_.begin;
+        at_ = table_.weights[phase_] + (from.apart ? 1 : 2) * row * pair_;
+    }
+
+    const StepTable& table_;
+    const StepSpan* spans_;
+    unsigned char* slots_;
+    StepRing& ring_;
+    int last_;
+    uint64_t policy_;
+    StepSpan span_{};
+    const unsigned char* at_ = nullptr;
+    int64_t apart_ = 0, stride_ = 0;
+    int phase_ = -1, pair_ = 0, byte_ = 0, lonely_ = -1; // phases: four a layer, and the head
+    int slot_ = 0, filled_ = 0;
+    uint32_t parity_ = 0; // of the round through the ring
+};
+
+// The multiplying side, of a whole warp.
+class WeightReader {
+  public:
+    __device__ WeightReader(const unsigned char* slots, StepRing& ring)
+        : slots_(slots), ring_(ring) {}
+    // The next piece of this warp: of the first row, and kStepPiece further of the second.
+    __device__ const unsigned char* wait() {
+        sm90::barrier_wait(ring_.full + slot_, parity_);
+        return slots_ + slot_ * kStepSlotBytes;
+    }
+    // It has been read.
+    __device__ void done() {
+        __syncwarp();
+        if (threadIdx.x % kWarp == 0) sm90::barrier_arrive(ring_.empty + slot_);
+        if (++slot_ == kStepSlots) {
+            slot_ = 0;
+            parity_ ^= 1;
+        }
+    }
+
+  private:
+    const unsigned char* slots_;
+    StepRing& ring_;
+    int slot_ = 0;
+    uint32_t parity_ = 0;
+};
+
+// sums += the rows' pieces times x's, of `bytes` each.
+__device__ inline void multiply_pack(float& sum, const uint4& w, const float (&x)[8]) {
+    const uint32_t words[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+    for (int i = 0; i < 4; ++i) {
+        sum = fmaf(__uint_as_float(words[i] << 16), x[2 * i], sum);
+        sum = fmaf(__uint_as_float(words[i] & 0xffff0000u), x[2 * i + 1], sum);
+    }
+}
+__device__ inline void multiply_piece(float (&sums)[2], const unsigned char* piece,
+                                      const unsigned char* x, int bytes) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+#pragma unroll
+    for (int u = 0; u < kStepPiece / 16 / kWarp; ++u) {
+        const int at = (u * kWarp + lane) * 16;
+        if (at >= bytes) break;
+        const uint4 xs = *reinterpret_cast<const uint4*>(x + at);
+        const uint4 first = *reinterpret_cast<const uint4*>(piece + at);
+        const uint4 second = *reinterpret_cast<const uint4*>(piece + kStepPiece + at);
+        const uint32_t words[4] = {xs.x, xs.y, xs.z, xs.w};
+        float v[8];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            v[2 * i] = __uint_as_float(words[i] << 16);
+            v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
+        }
+        multiply_pack(sums[0], first, v);
+        multiply_pack(sums[1], second, v);
+    }
+}
+
+// sums[j][r] over the warp, for j of 4 and r of 2, all at once: in every lane, of the lanes' part
+// that bits 4, 3 (j) and 2 (r) name.
+__device__ inline float warp_sums(const float (&sums)[4][2]) {
+    const int lane = static_cast<int>(threadIdx.x) % kWarp;
+    float four[2][2], two[2];
+#pragma unroll
+    for (int j = 0; j < 2; ++j)
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const bool high = lane & 16;
+            four[j][r] = high ? sums[j + 2][r] : sums[j][r];
+            four[j][r] += __shfl_xor_sync(0xffffffffu, high ? sums[j][r] : sums[j + 2][r], 16);
+        }
+#pragma unroll
+    for (int r = 0; r < 2; ++r) {
+        const bool high = lane & 8;
+        two[r] = high ? four[1][r] : four[0][r];
+        two[r] += __shfl_xor_sync(0xffffffffu, high ? four[0][r] : four[1][r], 8);
+    }
+    const bool high = lane & 4;
+    float one = high ? two[1] : two[0];
+    one += __shfl_xor_sync(0xffffffffu, high ? two[0] : two[1], 4);
+    one += __shfl_xor_sync(0xffffffffu, one, 2);
+    return one + __shfl_xor_sync(0xffffffffu, one, 1);
+}
+
+} // namespace tnl::cuda
