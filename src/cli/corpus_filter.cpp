@@ -100,9 +100,10 @@ void add_corpus_filter_command(CLI::App& group) {
                                                        "say why");
     add_corpus_options(*command, c->corpus);
     for (const char* name : {"inputs", "--output"}) command->get_option(name)->required(false);
-    command->add_option("--rules", c->rules,
-                        "fineweb, gopher or c4; or a .toml or .json file of rules; or a .yml file "
-                        "of FineWeb-2 with one language's thresholds");
+    command->add_option(
+        "--rules", c->rules,
+        "fineweb, gopher, c4 or clean; or a .toml or .json file of rules; or a .yml file "
+        "of FineWeb-2 with one language's thresholds");
     command
         ->add_option("--set", c->settings,
                      "A rule's value, as gopher_quality.min_doc_words=20; repeatable")

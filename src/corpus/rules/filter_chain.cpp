@@ -17,20 +17,32 @@ FilterChain::FilterChain(const FilterPlan& plan, size_t lexicon_bytes)
     : plan_(plan), lexicon_bytes_(lexicon_bytes), lexicon_(plan.rules().words),
       document_(lexicon_) {}
 
+// What a step left in next_ is the text from here on; words of one that is the same stay known.
+void FilterChain::rewrite(bool& rewritten) {
+    if (next_ == document_.text()) return;
+    text_.swap(next_);
+    document_.set(text_);
+    rewritten = true;
+}
+
 Verdict FilterChain::apply(Step step, bool& rewritten) {
     const FilterRules& rules = plan_.rules();
     switch (step) {
+    case Step::clean: {
+        const double garbled = clean(rules.clean, document_.text(), next_).share();
+        if (garbled > rules.clean.max_garbled)
+            return Verdict::dropped("clean_garbled", garbled, rules.clean.max_garbled);
+        if (next_.empty()) return Verdict::dropped("clean_empty", 0, 0);
+        rewrite(rewritten);
+        return Verdict::kept();
+    }
     case Step::gopher_repetition:
         return check(rules.gopher_repetition, document_, repeats_);
     case Step::gopher_quality:
         return check(rules.gopher_quality, document_);
     case Step::c4: {
         Verdict verdict = check(rules.c4, document_, next_);
-        if (verdict.keep && next_ != document_.text()) {
-            text_.swap(next_);
-            document_.set(text_);
-            rewritten = true;
-        }
+        if (verdict.keep) rewrite(rewritten);
         return verdict;
     }
     case Step::c4_paragraphs:

@@ -43,6 +43,7 @@ class FilterChain {
 
   private:
     Verdict apply(Step step, bool& rewritten);
+    void rewrite(bool& rewritten);
     const FilterPlan& plan_;
     size_t lexicon_bytes_;
     Lexicon lexicon_;

@@ -8,7 +8,7 @@
 namespace tnl::corpus {
 namespace {
 
-constexpr std::string_view kPresets = "fineweb, gopher, c4";
+constexpr std::string_view kPresets = "fineweb, gopher, c4, clean";
 
 std::optional<FilterRules> preset(const std::string& name) {
     FilterRules out;
@@ -19,6 +19,8 @@ std::optional<FilterRules> preset(const std::string& name) {
         out.steps = {Step::gopher_quality, Step::gopher_repetition};
     } else if (name == "c4") {
         out.steps = {Step::c4};
+    } else if (name == "clean") {
+        out.steps = {Step::clean};
     } else {
         return std::nullopt;
     }
@@ -32,7 +34,8 @@ std::vector<std::pair<std::string_view, WordRules>> enum_names(WordRules) {
 }
 
 std::vector<std::pair<std::string_view, Step>> enum_names(Step) {
-    return {{"gopher_repetition", Step::gopher_repetition},
+    return {{"clean", Step::clean},
+            {"gopher_repetition", Step::gopher_repetition},
             {"gopher_quality", Step::gopher_quality},
             {"c4", Step::c4},
             {"c4_paragraphs", Step::c4_paragraphs},

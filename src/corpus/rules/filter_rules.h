@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/config.h"
+#include "corpus/clean/clean.h"
 #include "corpus/rules/c4.h"
 #include "corpus/rules/fineweb.h"
 #include "corpus/rules/gopher_quality.h"
@@ -16,7 +17,15 @@ namespace tnl::corpus {
 
 std::vector<std::pair<std::string_view, WordRules>> enum_names(WordRules);
 
-enum class Step { gopher_repetition, gopher_quality, c4, c4_paragraphs, c4_badwords, fineweb };
+enum class Step {
+    clean,
+    gopher_repetition,
+    gopher_quality,
+    c4,
+    c4_paragraphs,
+    c4_badwords,
+    fineweb
+};
 std::vector<std::pair<std::string_view, Step>> enum_names(Step);
 std::string_view name_of(Step step);
 
@@ -33,6 +42,7 @@ struct BadWordsRule {
 struct FilterRules {
     std::vector<Step> steps;
     WordRules words = WordRules::english;
+    CleanRules clean;
     GopherRepetition gopher_repetition;
     GopherQuality gopher_quality;
     C4Quality c4;
@@ -44,6 +54,7 @@ struct FilterRules {
         visit("steps", steps, "what is done, in this order; a document ends at the first refusal");
         visit("words", words,
               "how texts become words: english and common are spaCy's blank pipelines en and xx");
+        visit("clean", clean, "");
         visit("gopher_repetition", gopher_repetition, "");
         visit("gopher_quality", gopher_quality, "");
         visit("c4", c4, "");
@@ -57,9 +68,10 @@ struct FilterRules {
     std::string json() const; // all of it, in the order of the fields
 };
 
-// A preset's name (fineweb, gopher, c4), or a file: .toml or .json with fields of FilterRules, or
-// .yml or .yaml of FineWeb-2 (github.com/huggingface/fineweb-2, configs/), which is read as its
-// pipeline reads it. Throws UsageError naming presets, or file, field, value and what is wanted.
+// A preset's name (fineweb, gopher, c4, clean), or a file: .toml or .json with fields of
+// FilterRules, or .yml or .yaml of FineWeb-2 (github.com/huggingface/fineweb-2, configs/), which is
+// read as its pipeline reads it. Throws UsageError naming presets, or file, field, value and what
+// is wanted.
 FilterRules load_rules(const std::string& name);
 // field=value, as "gopher_quality.min_doc_words=20".
 void set_rules(FilterRules& rules, const std::vector<std::string>& assignments);

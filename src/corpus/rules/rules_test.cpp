@@ -171,7 +171,7 @@ TEST(Rules, FromPresetsAndFiles) {
     EXPECT_FALSE(load_rules("fineweb").c4.filter_no_terminal_punct);
     EXPECT_THAT(load_rules("c4").steps, ElementsAre(Step::c4));
     EXPECT_THAT(error_of([] { load_rules("finweb"); }),
-                HasSubstr("rules 'finweb', wanted one of fineweb, gopher, c4, or a .toml"));
+                HasSubstr("rules 'finweb', wanted one of fineweb, gopher, c4, clean, or a .toml"));
     FilterRules rules = load_rules("fineweb");
     set_rules(rules, {"gopher_quality.min_doc_words=7", R"(steps=["c4", "fineweb"])"});
     EXPECT_EQ(rules.gopher_quality.min_doc_words, 7);
