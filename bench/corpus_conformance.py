@@ -152,6 +152,7 @@ def main():
     parser.add_argument("--documents", action="append", default=[])
     parser.add_argument("--random", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--only", help="the cases whose names contain this")
     parser.add_argument("--fixture", help="write documents and datatrove's answers here")
     parser.add_argument("--program", default=str(ROOT / "build" / "transnormer"))
     arguments = parser.parse_args()
@@ -181,6 +182,7 @@ def main():
                          [FineWebQualityFilter(char_duplicates_ratio=0.1)]),
         "all, FineWeb's order": ("fineweb", [], fineweb),
     }
+    cases = {name: case for name, case in cases.items() if arguments.only is None or arguments.only in name}
     if arguments.fixture:
         answers = {name: theirs(texts, filters) for name, (_, _, filters) in cases.items()}
         with open(arguments.fixture, "w", encoding="utf-8") as out:
