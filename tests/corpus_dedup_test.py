@@ -278,12 +278,17 @@ def test_peak_memory(tmp_path, mode):
                 words = draw.choices(vocabulary, k=8)
                 text = " ".join(words) if mode == "minhash" else "\\n".join(words * 6)
                 file.write('{"text": "%s"}\n' % text)
-    done = subprocess.run([sys.executable, "-c", PEAK, BINARY, "corpus", "dedup", tmp_path / "0.jsonl",
-                           tmp_path / "1.jsonl", "-o", tmp_path / "out", "--memory", "256M", "--threads",
-                           "2", *MODES[mode]], capture_output=True, text=True, timeout=300)
-    code, peak = map(int, done.stdout.split())
-    assert code == OK
-    assert peak <= 256 << 20, f"{peak / 2**20:.0f} MiB"
+    def peak(*arguments):
+        done = subprocess.run([sys.executable, "-c", PEAK, BINARY, *arguments], capture_output=True,
+                              text=True, timeout=300)
+        code, peak = map(int, done.stdout.split())
+        assert code == OK
+        return peak
+
+    # Beside the program itself, of which CUDA's libraries are 200 MB.
+    used = peak("corpus", "dedup", tmp_path / "0.jsonl", tmp_path / "1.jsonl", "-o", tmp_path / "out",
+                "--memory", "256M", "--threads", "2", *MODES[mode]) - peak("--version")
+    assert used <= 256 << 20, f"{used / 2**20:.0f} MiB"
     if mode == "minhash":
         size = sum(p.stat().st_size for p in (tmp_path / "out/signatures").rglob("*") if p.is_file())
         assert size > 2 * (256 << 20)
