@@ -81,7 +81,7 @@ GrammarWalk::Places GrammarWalk::begin() {
     Places out;
     visited_.clear();
     add({rule_, kEmpty}, out);
-    std::ranges::sort(out);
+    std::sort(out.begin(), out.end());
     return out;
 }
 
@@ -91,7 +91,7 @@ void GrammarWalk::advance(const Places& from, unsigned char byte, Places& to) {
     for (const Place& place : from)
         for (const Grammar::Bytes& edge : grammar_.states_[static_cast<size_t>(place.state)].bytes)
             if (byte >= edge.low && byte <= edge.high) add({edge.to, place.stack}, to);
-    if (to.size() > 1) std::ranges::sort(to);
+    if (to.size() > 1) std::sort(to.begin(), to.end());
 }
 
 bool GrammarWalk::complete(const Places& places) const {

@@ -54,7 +54,10 @@ class GrammarWalk {
     struct Place {
         Grammar::State state;
         int32_t stack;
-        auto operator<=>(const Place&) const = default;
+        friend bool operator==(const Place&, const Place&) = default;
+        friend bool operator<(const Place& a, const Place& b) {
+            return a.state < b.state || (a.state == b.state && a.stack < b.stack);
+        }
     };
     // Where a text stands: sorted; only places where a byte is next, or the text may end. Empty: it
     // is none of the grammar's.

@@ -133,6 +133,15 @@ class Compiler {
                       fmt::format("is not supported beside {}", keyword));
     }
 
+    // Null where there is none, or it is no JSON pointer.
+    const Json* find_place(const std::string& pointer) const {
+        try {
+            return &root_.at(Json::json_pointer(pointer));
+        } catch (const Json::exception&) {
+            return nullptr;
+        }
+    }
+
     void add_reference(const Json& schema, const std::string& path, State first, State last) {
         want_alone(schema, path, "$ref");
         const Json& reference = schema["$ref"];
@@ -141,13 +150,10 @@ class Compiler {
             wrong(at, fmt::format("{}, wanted \"#\" or \"#/...\": a place in this schema",
                                   json_excerpt(reference)));
         const auto target = reference.get<std::string>();
-        const Json* found = &root_;
-        try {
-            found = &root_.at(Json::json_pointer(target.substr(1)));
-        } catch (const Json::exception&) {
+        const Json* found = find_place(target.substr(1));
+        if (found == nullptr)
             wrong(at,
                   fmt::format("{}: there is no such place in the schema", json_excerpt(reference)));
-        }
         grammar_.add_call(first, rule_of(*found, target), last);
     }
 

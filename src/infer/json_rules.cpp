@@ -1,5 +1,7 @@
 #include "infer/json_rules.h"
 
+#include <array>
+
 namespace tnl {
 namespace {
 
@@ -89,8 +91,7 @@ JsonRules::State JsonRules::character() {
         const State u = then_byte(escape, 'u');
         const State rest = g_.add_state(), third = g_.add_state(), fourth = g_.add_state();
         g_.add_bytes(u, '0', '9', rest);
-        for (const int base : {'a', 'A'}) {
-            const auto a = static_cast<unsigned char>(base);
+        for (const unsigned char a : std::array<unsigned char, 2>{'a', 'A'}) {
             g_.add_bytes(u, a, static_cast<unsigned char>(a + 2), rest); // a to c, e, f
             g_.add_bytes(u, static_cast<unsigned char>(a + 4), static_cast<unsigned char>(a + 5),
                          rest);
