@@ -1,6 +1,6 @@
 """`transnormer corpus filter` beside datatrove: FineWeb's filters on the same bytes, on one core.
 
-    build/venv/bin/python bench/corpus_filter.py FILE.jsonl.zst... [--runs 3] [--skip-datatrove]
+    build/venv/bin/python bench/corpus_filter.py FILE.jsonl.zst... [--runs 3] [--datatrove-runs all]
 
 Needs datatrove, spacy, orjson and zstandard from PyPI, and build/transnormer. Both read the files, filter, and
 write what is kept and what is dropped. Times are CPU seconds of the whole process, start included, the least of
@@ -64,7 +64,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--skip-datatrove", action="store_true")
+    parser.add_argument("--datatrove-runs", choices=["none", "all", "each"], default="each",
+                        help="whether datatrove runs, too: not, all filters together, or each alone as well")
     parser.add_argument("--program", default=str(ROOT / "build" / "transnormer"))
     parser.add_argument("--datatrove", nargs=2, metavar=("OUT", "STEPS"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -77,7 +78,7 @@ def main():
         size = counts["bytes"] * 1e-6
         line = f"{'+'.join(steps)}: {size / seconds:.1f} MB/s, {counts['documents'] / seconds:.0f} documents/s, " \
                f"{seconds:.2f} s, {counts['kept_documents']} of {counts['documents']} kept"
-        if not arguments.skip_datatrove:
+        if arguments.datatrove_runs == "each" or (arguments.datatrove_runs == "all" and steps == ALL):
             with tempfile.TemporaryDirectory() as out:
                 theirs = cpu_seconds([sys.executable, __file__, *arguments.files, "--datatrove", out, ",".join(steps)])
             line += f"; datatrove {size / theirs:.2f} MB/s, {theirs:.1f} s: {theirs / seconds:.0f} times"
