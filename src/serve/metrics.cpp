@@ -35,38 +35,38 @@ std::string Histogram::text(const std::string& name, const std::string& help) co
            fmt::format("transnormer_{0}_sum {1}\ntransnormer_{0}_count {2}\n", name, sum_, total);
 }
 
-void Metrics::response(int status) {
+void ServerMetrics::response(int status) {
     const std::lock_guard lock(mutex_);
     ++responses_[status];
 }
 
-void Metrics::connections(int change) {
+void ServerMetrics::connections(int change) {
     const std::lock_guard lock(mutex_);
     connections_ += change;
 }
 
-void Metrics::first_token(double seconds) {
+void ServerMetrics::first_token(double seconds) {
     const std::lock_guard lock(mutex_);
     first_token_.add(seconds);
 }
 
-void Metrics::between_tokens(double seconds) {
+void ServerMetrics::between_tokens(double seconds) {
     const std::lock_guard lock(mutex_);
     between_tokens_.add(seconds);
 }
 
-void Metrics::finished(const std::string& reason, double seconds) {
+void ServerMetrics::finished(const std::string& reason, double seconds) {
     const std::lock_guard lock(mutex_);
     ++finished_[reason];
     whole_.add(seconds);
 }
 
-void Metrics::dropped_slow_reader() {
+void ServerMetrics::dropped_slow_reader() {
     const std::lock_guard lock(mutex_);
     ++slow_readers_;
 }
 
-std::string Metrics::text(const Engine::Stats& e, size_t state_bytes) const {
+std::string ServerMetrics::text(const Engine::Stats& e, size_t state_bytes) const {
     std::string out;
     value(out, "gauge", "requests_waiting", "Requests in the queue.", e.waiting);
     value(out, "gauge", "sequences_running", "Sequences in slots.", e.running);

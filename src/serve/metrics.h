@@ -25,7 +25,7 @@ class Histogram {
 };
 
 // From any thread.
-class Metrics {
+class ServerMetrics {
   public:
     void response(int status);
     void connections(int change);

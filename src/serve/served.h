@@ -22,7 +22,7 @@ struct Served {
     int64_t created = 0;      // seconds since 1970
     std::string api_key = {}; // empty: everyone may ask
     Grammars grammars{loaded, end_tokens};
-    Metrics metrics = {};
+    ServerMetrics metrics = {};
     std::atomic<bool> draining = false;
 };
 
