@@ -1,6 +1,7 @@
 // transnormer bench decode: one token at a time, against the memory that must be read for it.
 #include "cli/bench_common.h"
 #include "cli/machine.h"
+#include "infer/sequence.h"
 #include "ops/limits.h"
 
 #include <algorithm>
@@ -15,7 +16,9 @@ struct DecodeOptions {
     std::string preset = "385M", dtype = "bf16";
     int64_t batch = 1, tokens = 128, chunk = 1024;
     std::vector<int64_t> contexts{0};
-    bool no_prefill = false;
+    bool no_prefill = false, host_sampling = false;
+    SamplerOptions sampler;
+    DecodeOptions() { sampler.temperature = 0; }
 };
 
 // Bytes of weights that one decode step reads: all of them, but of the embedding table that is not
@@ -35,13 +38,35 @@ struct Timed {
     std::vector<double> fraction;  // of it that reading the weights amounts to
 };
 
+// Seconds of each step, tokens chosen as the generator and the engine do.
+std::vector<double> steps_of(Session& session, const DecodeOptions& o, int64_t steps) {
+    if (o.sampler.plainly_greedy()) return decode_steps(session, steps);
+    GenerateRequest request;
+    request.sampler = o.sampler;
+    request.max_new_tokens = steps + 1;
+    std::vector<Sequence> sequences;
+    for (int64_t b = 0; b < o.batch; ++b) {
+        sequences.emplace_back(request, session.model().config().vocab_size, b);
+        sequences.back().newest.token = static_cast<int32_t>(b + 1);
+    }
+    std::vector<double> seconds;
+    for (int64_t i = 0; i < steps; ++i) {
+        const Stopwatch watch;
+        decode_step(session, pointers_to(sequences));
+        for (Sequence& s : sequences) s.take_newest({});
+        seconds.push_back(watch.seconds());
+    }
+    return seconds;
+}
+
 // What a shared machine's memory gives changes from second to second, so steps and measurements of
 // it take turns; reader: null on a GPU.
-Timed timed_steps(Session& session, int64_t tokens, int64_t weight_bytes, MemoryReader* reader) {
+Timed timed_steps(Session& session, const DecodeOptions& o, int64_t weight_bytes,
+                  MemoryReader* reader) {
     Timed out;
-    for (int64_t done = 0; done < tokens; done += kBlock) {
+    for (int64_t done = 0; done < o.tokens; done += kBlock) {
         const double before = reader ? reader->bandwidth() : 0;
-        const auto block = decode_steps(session, std::min(kBlock, tokens - done));
+        const auto block = steps_of(session, o, std::min(kBlock, o.tokens - done));
         out.steps.insert(out.steps.end(), block.begin(), block.end());
         if (!reader) continue;
         out.bandwidth.push_back(std::max(before, reader->bandwidth()));
@@ -60,16 +85,24 @@ int run_decode(const DecodeOptions& o) {
     if (cpu) reader.emplace(*device);
     const double copy = cpu ? 0 : copy_bandwidth(*device);
     const OwnedTensor weights = random_weights(model, *device, dtype);
-    Session session(model, *device, weights, {dtype, o.batch, o.chunk});
+    o.sampler.validate();
+    Session::Options options{dtype, o.batch, o.chunk};
+    if (o.host_sampling) options.samples = false;
+    Session session(model, *device, weights, options);
     const int64_t weight_bytes = weight_bytes_read(model, dtype, o.batch);
-    decode_steps(session,
-                 std::max<int64_t>(o.tokens, 3)); // a step, its recording, a replay // warm-up
+    // Warm-up: a step, its recording, a replay.
+    static_cast<void>(steps_of(session, o, std::max<int64_t>(o.tokens, 3)));
     session.reset(0, o.batch);
+    if (!o.no_prefill) { // its shapes are known then, too
+        extend_to(session, std::min(64 * o.chunk, std::ranges::max(o.contexts)));
+        session.reset(0, o.batch);
+    }
 
     BenchReport report;
     std::vector<int64_t> contexts = o.contexts;
     std::ranges::sort(contexts);
     for (const int64_t context : contexts) {
+        const int64_t reached = session.length(0);
         const Stopwatch prefill;
         if (o.no_prefill)
             for (int64_t b = 0; b < o.batch; ++b)
@@ -77,12 +110,14 @@ int run_decode(const DecodeOptions& o) {
         else
             extend_to(session, context);
         const double prefill_seconds = prefill.seconds();
-        const Timed timed =
-            timed_steps(session, o.tokens, weight_bytes, reader ? &*reader : nullptr);
+        const Timed timed = timed_steps(session, o, weight_bytes, reader ? &*reader : nullptr);
         const double latency = median(timed.steps);
         Json row;
         row["context_tokens"] = context;
         row["prefill_seconds"] = prefill_seconds;
+        if (!o.no_prefill)
+            row["prefill_tokens_per_second"] = static_cast<double>(o.batch * (context - reached)) /
+                                               std::max(prefill_seconds, 1e-9);
         row["milliseconds_per_token"] = latency * 1e3;
         row["slowest_milliseconds"] = *std::ranges::max_element(timed.steps) * 1e3;
         row["tokens_per_second"] = static_cast<double>(o.batch) / latency;
@@ -105,6 +140,9 @@ int run_decode(const DecodeOptions& o) {
     report.facts["dtype"] = o.dtype;
     report.facts["parameters"] = model.params().parameter_count();
     report.facts["batch"] = o.batch;
+    report.facts["tokens_chosen"] = o.sampler.plainly_greedy() ? "the largest"
+                                    : session.samples()        ? "by lot, on the device"
+                                                               : "by lot, on the host";
     report.facts["steps_per_context"] = o.tokens;
     report.facts["context_made_by"] =
         o.no_prefill ? "setting the position only" : "prefill of that many random tokens";
@@ -120,7 +158,8 @@ void add_bench_decode(CLI::App& bench) {
     CLI::App* command =
         bench.add_subcommand("decode", "Tokens per second of the recurrence, random weights");
     command->footer(
-        "Greedy choice included. Also the share of the memory's bandwidth that reading the "
+        "The choice of tokens included, greedy by default. Also the share of the memory's "
+        "bandwidth that reading the "
         "weights once a\nstep amounts to: on the CPU of reads, measured before and after "
         "every 16 steps; on a GPU\nof copies within its memory.");
     const auto o = std::make_shared<DecodeOptions>();
@@ -138,6 +177,12 @@ void add_bench_decode(CLI::App& bench) {
         ->add_option("--contexts", o->contexts, "Tokens before the timed ones, e.g. 1024,1048576")
         ->delimiter(',')
         ->check(CLI::NonNegativeNumber);
+    command->add_option("--temperature", o->sampler.temperature, "As of generate; 0: greedy")
+        ->check(CLI::NonNegativeNumber);
+    command->add_option("--top-k", o->sampler.top_k, "As of generate");
+    command->add_option("--top-p", o->sampler.top_p, "As of generate");
+    command->add_flag("--host-sampling", o->host_sampling,
+                      "Fetch the logits and choose on the host even where a GPU could");
     command->add_flag("--no-prefill", o->no_prefill,
                       "Reach the contexts by setting the position alone");
     on_run(command, [o] { return run_decode(*o); });

@@ -5,108 +5,55 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 namespace tnl {
 namespace {
 
-// A token and its logit on the way to its probability.
-struct Score {
-    int32_t token;
-    double value;
-};
-
-// The larger value first, the lower id on a tie.
-bool before(const Score& a, const Score& b) {
-    return a.value > b.value || (a.value == b.value && a.token < b.token);
+void check_logits(std::span<const float> logits) {
+    for (size_t token = 0; token < logits.size(); ++token)
+        if (std::isnan(logits[token]) || logits[token] == std::numeric_limits<float>::infinity())
+            [[unlikely]]
+            fail("the logit of token {} is {}: the weights or activations of the model are not "
+                 "finite",
+                 token, logits[token]);
 }
 
-void check_logit(float value, size_t token) {
-    if (std::isnan(value) || value == std::numeric_limits<float>::infinity()) [[unlikely]]
-        fail("the logit of token {} is {}: the weights or activations of the model are not finite",
-             token, value);
-}
-
-double penalised(double value, double penalty) {
-    return value < 0 ? value * penalty : value / penalty;
-}
-
-// Bias and penalties, which are applied to greedy choice too. Only tokens above -infinity are kept.
-std::vector<Score> adjusted(std::span<const float> logits, const SamplerOptions& options,
-                            std::span<const int32_t> seen, std::span<const MadeToken> made,
-                            const TokenMask* mask) {
-    std::vector<Score> scores(logits.size());
-    for (size_t i = 0; i < logits.size(); ++i) {
-        check_logit(logits[i], i);
-        scores[i] = {static_cast<int32_t>(i), logits[i]};
-    }
-    auto at = [&](int32_t token, const char* what) -> double& {
-        TNL_CHECK(token >= 0 && static_cast<size_t>(token) < logits.size(),
-                  "{} names token {}, wanted 0 to {}", what, token, logits.size() - 1);
-        return scores[static_cast<size_t>(token)].value;
-    };
-    for (const auto& [token, bias] : options.logit_bias) at(token, "logit_bias") += bias;
-    if (options.repetition_penalty != 1)
-        for (const int32_t token : seen) {
-            double& value = at(token, "the sequence");
-            value = penalised(value, options.repetition_penalty);
+// The changes of one token become one.
+void join(std::vector<TokenChange>& changes, size_t first) {
+    const auto begin = changes.begin() + static_cast<std::ptrdiff_t>(first);
+    std::stable_sort(begin, changes.end(),
+                     [](const TokenChange& a, const TokenChange& b) { return a.token < b.token; });
+    size_t end = first;
+    for (size_t i = first; i < changes.size(); ++i) {
+        if (end > first && changes[end - 1].token == changes[i].token) {
+            changes[end - 1].bias += changes[i].bias;
+            changes[end - 1].penalised |= changes[i].penalised;
+            changes[end - 1].taken += changes[i].taken;
+        } else {
+            changes[end++] = changes[i];
         }
-    if (options.presence_penalty != 0 || options.frequency_penalty != 0)
-        for (const MadeToken& m : made)
-            at(m.token, "the sequence") -=
-                options.presence_penalty + options.frequency_penalty * static_cast<double>(m.count);
-    std::erase_if(scores, [&](const Score& s) {
-        return !(s.value > -HUGE_VAL) || (mask != nullptr && !mask->allows(s.token));
-    });
-    TNL_CHECK(!scores.empty(), "all {} logits are -infinity{}: no token can be chosen",
+    }
+    changes.resize(end);
+}
+
+// What may be drawn, with the whole numbers that it is drawn by; throws where there is nothing.
+std::vector<TokenWeight> weights_of(std::span<const float> logits, const TokenChoice& choice,
+                                    std::span<const TokenChange> changes, const TokenMask* mask) {
+    TNL_CHECK(!logits.empty(), "no logits to sample from");
+    check_logits(logits);
+    for (const TokenChange& change : changes)
+        TNL_CHECK(change.token >= 0 && static_cast<size_t>(change.token) < logits.size(),
+                  "{} token {}, wanted 0 to {}",
+                  change.bias != 0 ? "logit_bias names" : "the sequence has", change.token,
+                  logits.size() - 1);
+    std::function<bool(int32_t)> allowed;
+    if (mask) allowed = [mask](int32_t token) { return mask->allows(token); };
+    std::vector<TokenWeight> weights = token_weights(logits, choice, changes, allowed);
+    TNL_CHECK(!weights.empty(), "all {} logits are -infinity{}: no token can be chosen",
               logits.size(), mask == nullptr ? "" : ", but for tokens that may not come next");
-    return scores;
-}
-
-void keep_top_k(std::vector<Score>& scores, int64_t k) {
-    if (k <= 0 || static_cast<size_t>(k) >= scores.size()) return;
-    std::vector<double> values;
-    values.reserve(scores.size());
-    for (const Score& s : scores) values.push_back(s.value);
-    std::nth_element(values.begin(), values.begin() + (k - 1), values.end(), std::greater<>());
-    const double least = values[static_cast<size_t>(k - 1)];
-    std::erase_if(scores, [&](const Score& s) { return s.value < least; });
-}
-
-// Turns values into exp(value - maximum); returns their sum.
-double exponentiate(std::vector<Score>& scores, double temperature) {
-    double top = -HUGE_VAL;
-    for (const Score& s : scores) top = std::max(top, s.value);
-    double sum = 0;
-    for (Score& s : scores) {
-        s.value = std::exp((s.value - top) / temperature);
-        sum += s.value;
-    }
-    return sum;
-}
-
-// Keeps the fewest tokens whose sum reaches top_p of the whole. A heap yields them largest first
-// without sorting the rest.
-void keep_top_p(std::vector<Score>& scores, double top_p, double& sum) {
-    if (top_p >= 1) return;
-    const auto after = [](const Score& a, const Score& b) { return before(b, a); };
-    std::make_heap(scores.begin(), scores.end(), after);
-    const double wanted = top_p * sum;
-    double kept = 0;
-    auto end = scores.end();
-    while (end != scores.begin() && (end == scores.end() || kept < wanted)) {
-        std::pop_heap(scores.begin(), end, after);
-        kept += (--end)->value;
-    }
-    scores.erase(scores.begin(), end);
-    sum = kept;
-}
-
-void keep_min_p(std::vector<Score>& scores, double min_p, double& sum) {
-    if (min_p <= 0) return; // the largest value is exp(0) = 1
-    std::erase_if(scores, [&](const Score& s) { return s.value < min_p; });
-    sum = 0;
-    for (const Score& s : scores) sum += s.value;
+    return weights;
 }
 
 } // namespace
@@ -148,39 +95,66 @@ void SeenTokens::add_made(int32_t token) {
     ++made_[at->second].count;
 }
 
+TokenChoice token_choice(const SamplerOptions& options, std::span<const int32_t> seen,
+                         std::span<const MadeToken> made, std::vector<TokenChange>& changes) {
+    TokenChoice choice;
+    choice.temperature = options.temperature;
+    choice.top_k = options.top_k;
+    choice.top_p = options.top_p;
+    choice.min_p = options.min_p;
+    choice.repetition_penalty = options.repetition_penalty;
+    const size_t first = changes.size();
+    for (const auto& [token, bias] : options.logit_bias) {
+        TokenChange& change = changes.emplace_back();
+        change.token = token;
+        change.bias = bias;
+    }
+    if (options.repetition_penalty != 1)
+        for (const int32_t token : seen) {
+            TokenChange& change = changes.emplace_back();
+            change.token = token;
+            change.penalised = 1;
+        }
+    if (options.presence_penalty != 0 || options.frequency_penalty != 0)
+        for (const MadeToken& m : made) {
+            TokenChange& change = changes.emplace_back();
+            change.token = m.token;
+            change.taken =
+                options.presence_penalty + options.frequency_penalty * static_cast<double>(m.count);
+        }
+    join(changes, first);
+    choice.first_change = static_cast<int32_t>(first);
+    choice.changes = static_cast<int32_t>(changes.size() - first);
+    return choice;
+}
+
+double drawn_number(const SamplerOptions& options, uint64_t request, uint64_t position) {
+    return Philox{options.seed, request}.uniform(position);
+}
+
 std::vector<Candidate> token_distribution(std::span<const float> logits,
                                           const SamplerOptions& options,
                                           std::span<const int32_t> seen,
                                           std::span<const MadeToken> made, const TokenMask* mask) {
-    TNL_CHECK(!logits.empty(), "no logits to sample from");
-    std::vector<Score> scores = adjusted(logits, options, seen, made, mask);
-    if (options.temperature == 0) {
-        const Score best = *std::min_element(scores.begin(), scores.end(), before);
-        return {{best.token, 1.0}};
-    }
-    keep_top_k(scores, options.top_k);
-    double sum = exponentiate(scores, options.temperature);
-    keep_top_p(scores, options.top_p, sum);
-    keep_min_p(scores, options.min_p, sum);
+    std::vector<TokenChange> changes;
+    const TokenChoice choice = token_choice(options, seen, made, changes);
+    uint64_t sum = 0;
+    const std::vector<TokenWeight> weights = weights_of(logits, choice, changes, mask);
+    for (const TokenWeight& w : weights) sum += w.weight;
     std::vector<Candidate> out;
-    out.reserve(scores.size());
-    for (const Score& s : scores) out.push_back({s.token, s.value / sum});
+    out.reserve(weights.size());
+    for (const TokenWeight& w : weights)
+        out.push_back({w.token, static_cast<double>(w.weight) / static_cast<double>(sum)});
     return out;
 }
 
 int32_t sample_token(std::span<const float> logits, const SamplerOptions& options,
                      std::span<const int32_t> seen, uint64_t request, uint64_t position,
                      std::span<const MadeToken> made, const TokenMask* mask) {
-    const std::vector<Candidate> candidates = token_distribution(logits, options, seen, made, mask);
-    double left = Philox{options.seed, request}.uniform(position);
-    for (const Candidate& c : candidates) {
-        left -= c.p;
-        if (left < 0) return c.token;
-    }
-    // The probabilities may sum to a little less than the number drawn.
-    return std::max_element(candidates.begin(), candidates.end(),
-                            [](const Candidate& a, const Candidate& b) { return a.p < b.p; })
-        ->token;
+    std::vector<TokenChange> changes;
+    const TokenChoice choice = token_choice(options, seen, made, changes);
+    return draw_token(weights_of(logits, choice, changes, mask),
+                      drawn_number(options, request, position));
 }
 
 } // namespace tnl

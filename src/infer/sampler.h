@@ -1,13 +1,11 @@
-// Choosing the next token from logits [V]: pure functions, no state between calls.
-//
-// The order and meaning of the steps are those of Hugging Face generation, so that a
-// generation_config.json means the same here:
-//   bias -> repetition penalty -> presence and frequency penalties -> temperature -> top-k -> top-p
-//   -> min-p -> softmax -> draw
-// Ties in top-p are broken by the lower token id; top-k keeps every token that ties with the k-th.
+// Choosing the next token from logits [V]: pure functions, no state between calls. The order and
+// meaning of the steps are those of Hugging Face generation, so that a generation_config.json means
+// the same here, and those of ops/sample/sample.h, so that a GPU chooses the same.
 // The number drawn is Philox(seed, request).uniform(position): a request's tokens do not depend on
 // what else is in the batch, nor on the thread count.
 #pragma once
+
+#include "ops/sample/sample.h"
 
 #include <cstdint>
 #include <span>
@@ -68,13 +66,20 @@ class TokenMask {
     std::vector<bool> bits_;
 };
 
+// The same as Kernels::sample wants it, but for the number drawn: adds to `changes`.
+TokenChoice token_choice(const SamplerOptions& options, std::span<const int32_t> seen,
+                         std::span<const MadeToken> made, std::vector<TokenChange>& changes);
+// The number drawn for the token of `request` at `position`, from [0, 1).
+double drawn_number(const SamplerOptions& options, uint64_t request, uint64_t position);
+
 struct Candidate {
     int32_t token = 0;
     double p = 0;
 };
 
-// The distribution that is drawn from: the tokens left after every step, with probabilities that
-// sum to 1. In no particular order, but always the same for the same arguments. Throws where a
+// The distribution that is drawn from: the tokens left after every step, in the order of their ids,
+// with probabilities that sum to 1; those below about 2^-44 of the largest are 0, and left out.
+// Throws where a
 // logit is NaN or +infinity, or where none is above -infinity. mask: tokens that it does not allow
 // are as if their logits were -infinity; null: all may be chosen.
 std::vector<Candidate> token_distribution(std::span<const float> logits,

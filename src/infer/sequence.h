@@ -35,6 +35,12 @@ struct Sequence {
 
     // Whether all that is wanted of the logits is where the largest is.
     bool takes_the_largest() const;
+    // Whether the newest token alone is wanted of them, of all tokens.
+    bool wants_a_token() const { return !scored && grammar == nullptr; }
+    // Of all that the model has read and will read next, the index of the token to be chosen.
+    uint64_t position() const;
+    // What its tokens are drawn by.
+    uint64_t id() const { return request->id + static_cast<uint64_t>(index); }
     // Counts the newest token, unless it is an end token; on_token says whether to go on. The
     // reason where the sequence ends.
     std::optional<Finish> take_newest(const std::function<bool(const ScoredToken&)>& on_token);

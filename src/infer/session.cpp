@@ -1,6 +1,7 @@
 #include "infer/session.h"
 
 #include "ops/dry.h"
+#include "ops/sample/sample.h"
 
 #include <algorithm>
 #include <numeric>
@@ -62,6 +63,12 @@ Session::Buffers::Buffers(Arena& arena, const Model& model, const Kernels& kerne
     const auto bytes =
         static_cast<int64_t>(kernels.decode_step_workspace(model.step_shape(options.dtype)));
     if (bytes > 0) step_workspace = arena.tensor(DType::u8, {bytes}, "step workspace");
+    const int64_t V = model.config().vocab_size;
+    const bool can = options.dtype != DType::f64 && V <= kMostTokens;
+    if (!can || !options.samples.value_or(kernels.sample_pays(V))) return;
+    choices = arena.tensor(DType::u8, {B * static_cast<int64_t>(sizeof(TokenChoice))}, "choices");
+    changes = arena.tensor(
+        DType::u8, {B * kMostChanges * static_cast<int64_t>(sizeof(TokenChange))}, "changes");
 }
 
 Session::Memory Session::measure(const Model& model, const Kernels& kernels,
@@ -102,6 +109,9 @@ Session::Session(const Model& model, Device& device, Tensor weights, Options opt
     if (buffers_.step_workspace)
         device_.zero(buffers_.step_workspace.data,
                      static_cast<size_t>(buffers_.step_workspace.bytes()));
+    if (samples())
+        host_choices_ = OwnedTensor(
+            device, DType::u8, {buffers_.choices.size() + buffers_.changes.size()}, Place::host);
     reset(0, options.slots);
 }
 

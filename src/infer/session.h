@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -26,6 +27,8 @@ class Session {
         // Rows of logits that exist at once where all of a prompt's are wanted (prefill's each),
         // at most chunk; 0: they are not.
         int64_t scored_rows = 0;
+        // Whether the device draws tokens (decode_by_lot); absent: where that pays.
+        std::optional<bool> samples{};
     };
     // weights: flat, options.dtype, on the device; model, device and weights must outlive this.
     Session(const Model& model, Device& device, Tensor weights, Options options);
@@ -68,9 +71,17 @@ class Session {
     // logits() alone: on a GPU they stay there.
     std::span<const int32_t> decode_greedily(std::span<const int32_t> tokens);
 
-    // f32, [V], of the last call but those of decode_greedily.
+    // The same with each slot's token by lot, as Kernels::sample has it (-1: none); at most
+    // most_changes() changes. Only where samples() holds.
+    std::span<const int32_t> decode_by_lot(std::span<const int32_t> tokens,
+                                           std::span<const TokenChoice> choices,
+                                           std::span<const TokenChange> changes);
+    bool samples() const { return static_cast<bool>(buffers_.choices); }
+    int64_t most_changes() const { return kMostChanges * options_.slots; }
+
+    // f32, [V], of the last call but those of decode_greedily and decode_by_lot.
     std::span<const float> logits(int64_t row) const;
-    // After decode_greedily: fetches a row of its logits.
+    // After those: fetches a row of their logits.
     std::span<const float> fetch_logits(int64_t row);
 
     const Model& model() const { return model_; }
@@ -83,13 +94,14 @@ class Session {
   private:
     // Tensors of one call, on the device.
     struct Buffers {
-        Tensor ids, positions; // [rows] i32
-        Tensor picked;         // [slots] i32: rows whose logits are wanted
-        Tensor h, last;        // [rows,C], [slots,C]
-        Tensor logits;         // [max(slots, scored_rows),V] acc
-        Tensor step;           // [2,slots] i32: ids and positions of one token a slot
-        Tensor chosen;         // [slots] i32
-        Tensor step_workspace; // u8, of a step as one call; absent where there is none
+        Tensor ids, positions;   // [rows] i32
+        Tensor picked;           // [slots] i32: rows whose logits are wanted
+        Tensor h, last;          // [rows,C], [slots,C]
+        Tensor logits;           // [max(slots, scored_rows),V] acc
+        Tensor step;             // [2,slots] i32: ids and positions of one token a slot
+        Tensor chosen;           // [slots] i32
+        Tensor choices, changes; // u8, of decode_by_lot; absent where there is none
+        Tensor step_workspace;   // u8, of a step as one call; absent where there is none
         Buffers(Arena& arena, const Model& model, const Kernels& kernels, const Options& options);
     };
     // A part of one text that goes into one call.
@@ -124,6 +136,7 @@ class Session {
     States states_;
     Buffers buffers_;
     OwnedTensor slopes_;
+    static constexpr int64_t kMostChanges = 4096; // a slot, on average
     OwnedTensor host_; // [3,slots] i32, in the host's memory: ids, positions, choices of a step
     struct Step {
         bool ran = false;
@@ -131,8 +144,9 @@ class Session {
     };
     // Each takes some of a GPU's memory, a node for each kernel.
     static constexpr size_t kMostRecordings = 32;
-    std::map<std::pair<int64_t, bool>, Step> steps_;             // of (B, choose)
-    std::vector<int64_t> lengths_;                               // per slot
+    std::map<std::pair<int64_t, bool>, Step> steps_; // of (B, choose)
+    OwnedTensor host_choices_;     // in the host's memory, as Buffers::choices and changes
+    std::vector<int64_t> lengths_; // per slot
     std::vector<int32_t> ids_, positions_, cu_seqlens_, picked_; // host side of a call
     std::vector<float> logits_;                                  // [slots,V]
     std::vector<float> scored_;                                  // [scored_rows,V]

@@ -2,6 +2,8 @@
 // lies in buffers of fixed addresses, so that a GPU gets the whole step as one recording.
 #include "infer/session.h"
 
+#include <algorithm>
+
 namespace tnl {
 
 void Session::decode(std::span<const int32_t> tokens) {
@@ -11,6 +13,30 @@ void Session::decode(std::span<const int32_t> tokens) {
 
 std::span<const int32_t> Session::decode_greedily(std::span<const int32_t> tokens) {
     run_step(tokens, true);
+    device_.synchronize();
+    return {host_.slice(0, 2, 3).as<int32_t>(), tokens.size()};
+}
+
+std::span<const int32_t> Session::decode_by_lot(std::span<const int32_t> tokens,
+                                                std::span<const TokenChoice> choices,
+                                                std::span<const TokenChange> changes) {
+    TNL_CHECK(samples() && choices.size() == tokens.size() && std::ssize(changes) <= most_changes(),
+              "{} choices for {} tokens, {} changes, wanted at most {}", choices.size(),
+              tokens.size(), changes.size(), samples() ? most_changes() : 0);
+    run_step(tokens, false);
+    const auto put = [&](const Tensor& buffer, int64_t at, const auto& from) {
+        auto* const host = host_choices_.as<uint8_t>() + at;
+        const auto bytes = static_cast<int64_t>(from.size_bytes());
+        std::copy_n(reinterpret_cast<const uint8_t*>(from.data()), bytes, host);
+        if (bytes > 0) device_.copy(buffer.data, host, static_cast<size_t>(bytes));
+        return buffer.slice(0, 0, bytes);
+    };
+    const Tensor rows = put(buffers_.choices, 0, choices);
+    const Tensor all = put(buffers_.changes, buffers_.choices.size(), changes);
+    const auto B = static_cast<int64_t>(tokens.size());
+    const Tensor chosen = buffers_.chosen.slice(0, 0, B);
+    kernels_.sample(device_.stream(), chosen, buffers_.logits.slice(0, 0, B), rows, all);
+    device_.copy(host_.slice(0, 2, 3).data, chosen.data, static_cast<size_t>(chosen.bytes()));
     device_.synchronize();
     return {host_.slice(0, 2, 3).as<int32_t>(), tokens.size()};
 }

@@ -206,6 +206,40 @@ TEST_P(SessionOfVariant, GreedyStepsAreTheSteps) {
     EXPECT_EQ(quick.length(0), plain.length(0));
 }
 
+// A device that draws tokens itself writes what one does that hands out its logits.
+TEST(Session, TokensDrawnByTheDeviceAreThoseDrawnFromItsLogits) {
+    ModelBed b(small_config(true), DType::f32, cpu_kernels());
+    std::vector<GenerateRequest> requests(6);
+    for (size_t i = 0; i < requests.size(); ++i) {
+        GenerateRequest& r = requests[i];
+        r.prompt = random_tokens(5 + static_cast<int64_t>(i), i);
+        r.max_new_tokens = 20 + static_cast<int64_t>(i);
+        r.id = i;
+        r.sampler.seed = 4;
+        r.sampler.temperature = i == 1 ? 0 : 1.5; // the second is plainly greedy
+        if (i == 2) r.sampler.top_p = 0.6;
+        if (i == 3) r.sampler.top_k = 7;
+        if (i == 4) {
+            r.sampler.repetition_penalty = 1.4;
+            r.sampler.presence_penalty = 0.3;
+            r.sampler.frequency_penalty = 0.2;
+            r.sampler.logit_bias = {{3, 2.0f}, {3, 1.0f}, {4, -100.0f}};
+        }
+        if (i == 5) r.sampler.min_p = 0.2;
+    }
+    std::vector<std::vector<std::vector<int32_t>>> written;
+    for (const bool samples : {false, true}) {
+        Session::Options options{DType::f32, 4, 16};
+        options.samples = samples;
+        Session session(b.model, *b.device, b.weights, options);
+        EXPECT_EQ(session.samples(), samples);
+        auto& of = written.emplace_back();
+        for (const Generated& result : generate(session, requests)) of.push_back(result.tokens);
+    }
+    EXPECT_EQ(written[0], written[1]);
+    EXPECT_NE(written[0][0], written[0][1]);
+}
+
 TEST(Session, ChoosesNoneWhereLogitsAreNotFinite) {
     ModelBed b(small_config(false), DType::f32, cpu_kernels());
     for (int64_t i = 0; i < b.weights.size(); ++i) b.set(i, HUGE_VAL);

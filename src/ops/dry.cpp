@@ -41,6 +41,8 @@ Kernels dry_kernels(const Kernels& real) {
         .decode_step_pays = real.decode_step_pays,
         .decode_step_workspace = real.decode_step_workspace,
         .argmax = [](Stream&, Tensor, Tensor) {},
+        .sample = [](Stream&, Tensor, Tensor, Tensor, Tensor) {},
+        .sample_pays = real.sample_pays,
         .mask_rows = [](Stream&, Tensor, Tensor) {},
         .adamw = [](Stream&, Tensor, Tensor, Tensor, Tensor, Tensor, const AdamW&) {},
         .sum_squares = [](Stream&, Tensor, Tensor) {},

@@ -57,6 +57,8 @@ bool decode_step_pays(Stream&, const StepShape&);
 size_t decode_step_workspace(const StepShape&);
 
 void argmax(Stream&, Tensor ids, Tensor x);
+void sample(Stream&, Tensor chosen, Tensor logits, Tensor choices, Tensor changes);
+bool sample_pays(int64_t V);
 
 void mask_rows(Stream&, Tensor y, Tensor mask);
 void adamw(Stream&, Tensor weights, Tensor master, Tensor m, Tensor v, Tensor g, const AdamW&);

@@ -110,6 +110,25 @@ struct StepShape {
     int64_t hidden() const { return heads * width; }
 };
 
+// How the next token of a row of logits is chosen: ops/sample/sample.h.
+struct TokenChoice {
+    double temperature = 1; // 0: the largest, after changes
+    double top_p = 1, min_p = 0;
+    double repetition_penalty = 1;
+    double uniform = 0; // drawn from [0, 1)
+    int64_t top_k = 0;
+    int32_t first_change = 0, changes = 0; // of this row, each of another token
+    int32_t skip = 0;                      // not 0: nothing is chosen
+    int32_t unused = 0;
+};
+struct TokenChange {
+    int32_t token = 0;
+    int32_t penalised = 0; // not 0: by the repetition penalty
+    float bias = 0;
+    float was = 0;    // the kernel's
+    double taken = 0; // of what comes of these
+};
+
 struct Kernels {
     const char* name;
 
@@ -221,6 +240,12 @@ struct Kernels {
     // ids[N] i32: the column of each row's largest number, the lowest on a tie, of x[N,V] (float);
     // -1 where a row holds NaN or +infinity, or nothing above -infinity.
     void (*argmax)(Stream&, Tensor ids, Tensor x);
+    // chosen[N] i32: a token of each row of logits[N,V] f32, by lot: choices u8 [N TokenChoice],
+    // changes u8 [TokenChange ...]. -1 where argmax has that, or where the choice is to be skipped.
+    // Writes to logits and changes and leaves logits as they were.
+    void (*sample)(Stream&, Tensor chosen, Tensor logits, Tensor choices, Tensor changes);
+    // Whether that is better than fetching rows of V logits to choose by the same rules.
+    bool (*sample_pays)(int64_t V);
 
     // ---- rows and flat ranges ----
     // Rows of y [N,C] (or [N,H,D]) whose mask[N] (i32) is 0 become 0.

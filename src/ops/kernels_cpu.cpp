@@ -11,6 +11,7 @@
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
 #include "ops/position/rope.h"
+#include "ops/sample/sample.h"
 #include "ops/step/step.h"
 
 namespace tnl {
@@ -55,6 +56,8 @@ const Kernels& cpu_kernels() {
         .decode_step_pays = [](Stream&, const StepShape&) { return false; },
         .decode_step_workspace = [](const StepShape&) { return size_t{0}; },
         .argmax = oracle::argmax,
+        .sample = oracle::sample,
+        .sample_pays = [](int64_t) { return false; },
         .mask_rows = fast::mask_rows,
         .adamw = fast::adamw,
         .sum_squares = fast::sum_squares,

@@ -39,6 +39,8 @@ const Kernels* cuda_kernels() {
         .decode_step_pays = cuda::decode_step_pays,
         .decode_step_workspace = cuda::decode_step_workspace,
         .argmax = cuda::argmax,
+        .sample = cuda::sample,
+        .sample_pays = cuda::sample_pays,
         .mask_rows = cuda::mask_rows,
         .adamw = cuda::adamw,
         .sum_squares = cuda::sum_squares,

@@ -192,6 +192,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
     TNL_WRAP(cross_entropy);
     TNL_WRAP(decode_step);
     TNL_WRAP(argmax);
+    TNL_WRAP(sample);
     TNL_WRAP(mask_rows);
     TNL_WRAP(adamw);
     TNL_WRAP(sum_squares);
