@@ -10,9 +10,12 @@
 
 namespace tnl::cuda {
 
-__device__ inline StepSpan span_of(const StepArguments::Product& product, int warp) {
-    return step_span(product.pairs, product.row_bytes, product.splits, product.split_bytes,
-                     static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), warp);
+__device__ inline StepSpan span_of(const StepArguments& p, int product, int warp) {
+    const StepArguments::Product& of = p.products[product];
+    const bool own = product == 0 && p.cluster > 0; // numbers of its own: step_row
+    return step_span(own ? 2 * p.columns : of.pairs, of.row_bytes, of.splits, of.split_bytes,
+                     own ? 0 : static_cast<int>(blockIdx.x), own ? 1 : static_cast<int>(gridDim.x),
+                     warp);
 }
 
 constexpr int kStepPiece = static_cast<int>(StepPlan::kPiece);
@@ -26,6 +29,7 @@ struct StepTable {
     };
     const unsigned char* weights[4 * StepPlan::kMostLayers + 1]; // of each phase
     Product products[kStepProducts];
+    int columns, hidden; // columns: 0 where no blocks share a head
     StepSpan spans[StepPlan::kWarps][kStepProducts];
 
     // By all threads.
@@ -40,7 +44,11 @@ struct StepTable {
         }
         if (thread < StepPlan::kWarps * kStepProducts)
             spans[thread / kStepProducts][thread % kStepProducts] =
-                span_of(p.products[thread % kStepProducts], thread / kStepProducts);
+                span_of(p, thread % kStepProducts, thread / kStepProducts);
+        if (thread == 0) {
+            columns = p.cluster > 0 ? p.columns : 0;
+            hidden = p.hidden;
+        }
     }
 };
 
@@ -78,9 +86,11 @@ class WeightFetcher {
         byte_ += kStepPiece;
         if (byte_ < span_.stop) return true;
         byte_ = span_.begin;
-        at_ += stride_;
         pair_ += span_.stride;
-        if (pair_ >= span_.end) next_product();
+        if (pair_ >= span_.end)
+            next_product();
+        else
+            find_pair();
         return true;
     }
 
@@ -94,14 +104,21 @@ class WeightFetcher {
         const StepTable::Product from = table_.products[product];
         span_ = spans_[product];
         const int64_t row = from.row_bytes;
-        // Bytes from a pair to its second row, and from a pair of this warp to the next.
-        apart_ = (from.apart ? from.apart : 1) * row;
-        stride_ = (from.apart ? 1 : 2) * row * span_.stride;
+        apart_ = (from.apart ? from.apart : 1) * row; // bytes from a pair to its second row
         // Only the head's last pair may be one row.
         lonely_ = from.apart == 0 && from.rows % 2 != 0 ? from.rows / 2 : -1;
         pair_ = span_.first;
         byte_ = span_.begin;
-        at_ = table_.weights[phase_] + (from.apart ? 1 : 2) * row * pair_;
+        rows_ = from.apart ? 1 : 2;
+        row_bytes_ = row;
+        shared_ = product == 0 && table_.columns > 0;
+        find_pair();
+    }
+    __device__ void find_pair() {
+        const int row =
+            shared_ ? step_row(pair_, table_.columns, table_.hidden, static_cast<int>(blockIdx.x))
+                    : rows_ * pair_;
+        at_ = table_.weights[phase_] + row_bytes_ * row;
     }
 
     const StepTable& table_;
@@ -112,7 +129,9 @@ class WeightFetcher {
     uint64_t policy_;
     StepSpan span_{};
     const unsigned char* at_ = nullptr;
-    int64_t apart_ = 0, stride_ = 0;
+    int64_t apart_ = 0, row_bytes_ = 0;
+    int rows_ = 2; // from a pair to the next
+    bool shared_ = false;
     int phase_ = -1, pair_ = 0, byte_ = 0, lonely_ = -1; // phases: four a layer, and the head
     int slot_ = 0, filled_ = 0;
     uint32_t parity_ = 0; // of the round through the ring
