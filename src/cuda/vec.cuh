@@ -54,5 +54,15 @@ template <class T, int V> __device__ void store_pack(T* p, const Pack<T, V>& v) 
         *reinterpret_cast<Pack<T, V>*>(p) = v;
     }
 }
+// The same for what the kernel does not read again: the caches drop it first.
+template <class T, int V> __device__ void store_pack_once(T* p, const Pack<T, V>& v) {
+    if constexpr (sizeof(Pack<T, V>) == 16) {
+        uint4 w;
+        memcpy(&w, &v, 16);
+        __stcs(reinterpret_cast<uint4*>(p), w);
+    } else {
+        *reinterpret_cast<Pack<T, V>*>(p) = v;
+    }
+}
 
 } // namespace tnl

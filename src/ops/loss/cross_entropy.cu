@@ -5,7 +5,9 @@
 namespace tnl::cuda {
 namespace {
 
-constexpr int kThreads = 512;
+// Two blocks a multiprocessor: of more, the rows would not stay in the second-level cache until
+// they are read again.
+constexpr int kThreads = 1024, kBlocks = 2;
 
 template <class T> struct CrossEntropy {
     AccOf<T>* loss;
@@ -25,7 +27,7 @@ __device__ inline double exp_of(double x) { return exp(x); }
 // One block a row: one reading for the maximum and the sum of exponentials together, one more for
 // the gradient.
 template <class T, int V>
-__global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy<T> p) {
+__global__ void __launch_bounds__(kThreads, kBlocks) cross_entropy_kernel(CrossEntropy<T> p) {
     using A = AccOf<T>;
     const int64_t row = blockIdx.x;
     T* x = p.logits.row(row);
@@ -41,6 +43,7 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy<T>
     }
     const A hit = target < p.cols ? to_acc(x[target]) : static_cast<A>(NAN);
     A max = minus_infinity<A>(), sum = 0; // of this thread's elements; the sum is of exp(x - max)
+#pragma unroll 4
     for (int64_t c = int64_t{threadIdx.x} * V; c < p.cols; c += kThreads * V) {
         const auto a = load_pack<V>(x + c);
         A top = max;
@@ -59,13 +62,14 @@ __global__ void __launch_bounds__(kThreads) cross_entropy_kernel(CrossEntropy<T>
     if (!p.gradient) return;
     const A share = p.scale / row_sum;
     // Every thread has read `hit`: block_sum's barriers lie between.
+#pragma unroll 4
     for (int64_t c = int64_t{threadIdx.x} * V; c < p.cols; c += kThreads * V) {
         auto a = load_pack<V>(x + c);
         for (int i = 0; i < V; ++i) {
             const A gradient = share * exp_of(to_acc(a.x[i]) - row_max);
             a.x[i] = from_acc<T>(c + i == target ? gradient - p.scale : gradient);
         }
-        store_pack(x + c, a);
+        store_pack_once(x + c, a);
     }
 }
 

@@ -26,11 +26,24 @@ struct SineCosine {
     double sine, cosine;
 };
 
-// A says how angles are formed: in f64 throughout for f64 tensors, see lrpe.h.
-template <class A>
+// T says how: in f64 throughout for f64 tensors, see lrpe.h. For bf16 the angle alone is brought
+// into
+// [-pi, pi] in f64, where the fast sine of f32 errs by 2^-21 (CUDA programming guide, table of
+// intrinsic functions); the sine of f64 took five times as long as the tensors to move.
+template <class T>
 __device__ SineCosine sine_cosine(const Theta& theta, int64_t h, int64_t d, int32_t position) {
+    using A = AccOf<T>;
+    const double angle = lrpe_angle(static_cast<A>(theta.at(h, d)), position);
     SineCosine out;
-    sincos(lrpe_angle(static_cast<A>(theta.at(h, d)), position), &out.sine, &out.cosine);
+    if constexpr (sizeof(T) == 2) {
+        constexpr double kTurn = 6.283185307179586;
+        float sine, cosine;
+        __sincosf(static_cast<float>(fma(-kTurn, rint(angle * (1 / kTurn)), angle)), &sine,
+                  &cosine);
+        out = {sine, cosine};
+    } else {
+        sincos(angle, &out.sine, &out.cosine);
+    }
     return out;
 }
 
@@ -54,20 +67,34 @@ Theta theta_of(const Tensor& theta) {
     return {theta.data, theta.dtype, theta.stride[0]};
 }
 
-template <class T> struct LrpeForward {
+template <class T, int V> struct LrpeForward {
     Heads<T> y, x;
     Theta theta;
     const int32_t* positions;
     int64_t D;
     __device__ void operator()(int64_t n, int64_t c) const { // c = h D + d
         const int64_t h = c / D, d = c - h * D;
-        const auto [sine, cosine] = sine_cosine<AccOf<T>>(theta, h, d, positions[n]);
-        const AccOf<T> value = to_acc(x.at(n, h)[d]);
+        const int32_t position = positions[n];
+        const auto from = load_pack<V>(x.at(n, h) + d);
+        Pack<T, V> cosines, sines;
+#pragma unroll
+        for (int i = 0; i < V; ++i) {
+            const auto [sine, cosine] = sine_cosine<T>(theta, h, d + i, position);
+            const AccOf<T> value = to_acc(from.x[i]);
+            cosines.x[i] = from_acc<T>(value * static_cast<AccOf<T>>(cosine));
+            sines.x[i] = from_acc<T>(value * static_cast<AccOf<T>>(sine));
+        }
         T* out = y.at(n, h) + d;
-        out[0] = from_acc<T>(value * static_cast<AccOf<T>>(cosine));
-        out[D] = from_acc<T>(value * static_cast<AccOf<T>>(sine));
+        store_pack(out, cosines);
+        store_pack(out + D, sines);
     }
 };
+
+// Whether the heads' rows of D numbers are whole packs of V, at places for them.
+template <class T> bool packs_of(int V, const Heads<T>& heads, int64_t D) {
+    return D % V == 0 && heads.row % V == 0 && heads.head % V == 0 &&
+           reinterpret_cast<uintptr_t>(heads.data) % (sizeof(T) * static_cast<size_t>(V)) == 0;
+}
 
 // Writes dx and returns this row's part of dtheta.
 template <class T> struct LrpeBackward {
@@ -78,7 +105,7 @@ template <class T> struct LrpeBackward {
     __device__ AccOf<T> operator()(int64_t n, int64_t c) const {
         using A = AccOf<T>;
         const int64_t h = c / D, d = c - h * D;
-        const auto sc = sine_cosine<A>(theta, h, d, positions[n]);
+        const auto sc = sine_cosine<T>(theta, h, d, positions[n]);
         const A sine = static_cast<A>(sc.sine), cosine = static_cast<A>(sc.cosine);
         const A dc = to_acc(dy.at(n, h)[d]), ds = to_acc(dy.at(n, h)[d + D]);
         const A value = to_acc(x.at(n, h)[d]);
@@ -99,9 +126,17 @@ void lrpe_forward(Stream& s, Tensor y, Tensor x, Tensor theta, Tensor positions)
     CudaStream& stream = cuda_of(s);
     const int64_t N = x.shape[0], H = x.shape[1], D = x.shape[2];
     dispatch_float(x.dtype, [&]<class T>() {
-        launch_map<1>(stream, N, H * D,
-                      LrpeForward<DeviceType<T>>{heads_of<T>(y, "y"), heads_of<T>(x, "x"),
-                                                 theta_of(theta), positions.as<int32_t>(), D});
+        using U = DeviceType<T>;
+        constexpr int kPack = kVec<U>;
+        const auto to = heads_of<T>(y, "y"), from = heads_of<T>(x, "x");
+        const auto run = [&]<int V>(std::integral_constant<int, V>) {
+            launch_map<V>(stream, N, H * D,
+                          LrpeForward<U, V>{to, from, theta_of(theta), positions.as<int32_t>(), D});
+        };
+        if (packs_of(kPack, to, D) && packs_of(kPack, from, D))
+            run(std::integral_constant<int, kPack>{});
+        else
+            run(std::integral_constant<int, 1>{});
     });
 }
 
