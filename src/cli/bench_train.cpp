@@ -14,7 +14,8 @@ struct TrainOptions {
     TraineeOptions trainee;
     std::string save_model;
     int64_t steps = 10, warmup = 2;
-    bool recompute = false, fp8 = false, host = false, stochastic = false;
+    std::string recompute = "none";
+    bool fp8 = false, host = false, stochastic = false;
 };
 
 double share_of(const std::vector<Json>& rows, std::string_view prefix) {
@@ -24,14 +25,21 @@ double share_of(const std::vector<Json>& rows, std::string_view prefix) {
     return sum;
 }
 
+Recomputation recomputation_of(const std::string& name) {
+    for (const Recomputation r : {Recomputation::none, Recomputation::glu, Recomputation::block})
+        if (name == name_of(r)) return r;
+    throw UsageError(fmt::format("--recompute={}: wanted none, glu or block", name));
+}
+
 int run_train(TrainOptions o) {
-    if (o.recompute) o.trainee.recompute = Recomputation::block;
+    o.trainee.recompute = recomputation_of(o.recompute);
     if (o.host) o.trainee.optimizer.memory = Place::host;
     if (o.stochastic) o.trainee.optimizer.rounding = Rounding::stochastic;
     if (o.fp8) o.trainee.products = Products::fp8;
     if (o.fp8 && o.trainee.dtype != "bf16") throw UsageError("--fp8 wants --dtype bf16");
     const auto device = o.common.make();
     const DType dtype = dtype_from_name(o.trainee.dtype);
+    const size_t before = device->memory_total() - device->memory_free();
     StepProfile profile(*device, dtype, std::max<int64_t>(1, o.steps / 2));
     Trainee trainee(*device, o.trainee);
     if (!o.save_model.empty()) {
@@ -49,6 +57,13 @@ int run_train(TrainOptions o) {
         seconds.push_back(watch.seconds());
     }
     const double total = whole.seconds();
+    std::vector<double> forwards;
+    trainee.forward();
+    for (int64_t i = 0; i < o.steps; ++i) {
+        const Stopwatch watch;
+        trainee.forward();
+        forwards.push_back(watch.seconds());
+    }
     const size_t used = device->memory_total() - device->memory_free();
     // Again under the clock of each kernel: on a GPU that adds a wait after each.
     trainee.learner().use(profile.kernels());
@@ -70,7 +85,8 @@ int run_train(TrainOptions o) {
     report.facts["recompute"] = o.recompute;
     report.facts["planned_bytes"] = trainee.learner().memory().total;
     report.facts["planned_host_bytes"] = trainee.learner().memory().host_total;
-    report.facts["device_bytes"] = used; // of the whole device, with what the driver takes
+    report.facts["device_bytes_before"] = before; // the driver, CUDA's libraries
+    report.facts["device_bytes"] = used;          // of the whole device, with what the driver takes
     report.facts["activation_bytes"] =
         trainee.learner().memory().activations + trainee.learner().memory().scratch;
     report.facts["copy_gigabytes_per_second"] = profile.limits().copy / 1e9;
@@ -81,6 +97,7 @@ int run_train(TrainOptions o) {
     report.facts["step_seconds_median"] = median(seconds);
     report.facts["tokens_per_second"] =
         static_cast<double>(o.trainee.batch * o.trainee.length * o.steps) / total;
+    report.facts["forward_seconds_median"] = median(forwards);
     const double flops = training_flops_per_token(trainee.model(), o.trainee.length);
     report.facts["model_flops_per_token"] = flops;
     report.facts["model_teraflops_per_second"] =
@@ -120,8 +137,10 @@ void add_bench_train(CLI::App& bench) {
         ->add_option("--head-chunk", o->trainee.head_chunk,
                      "Rows whose logits exist at once; 0: as train.head_chunk")
         ->check(CLI::NonNegativeNumber);
-    command->add_flag("--recompute", o->recompute,
-                      "Run each block's forward again in the backward");
+    command->add_flag(
+        "--recompute{block}", o->recompute,
+        "Run each block's forward again in the backward; =glu: only the first product "
+        "of its SGLU");
     command->add_flag("--fp8", o->fp8, "Multiply the layers' matrices in 8 bits");
     command->add_flag("--host-optimizer", o->host,
                       "Moments and master weights in the host's memory");

@@ -56,4 +56,6 @@ double Trainee::step() {
     return step.loss;
 }
 
+double Trainee::forward() { return learner_.loss_sum(batch_); }
+
 } // namespace tnl

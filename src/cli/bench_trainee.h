@@ -23,6 +23,8 @@ class Trainee {
 
     // One step, as the trainer does it; returns the mean loss before it.
     double step();
+    // Forward and loss alone, nothing kept for a backward.
+    double forward();
 
     const Model& model() const { return model_; }
     Learner& learner() { return learner_; }

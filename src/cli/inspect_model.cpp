@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 namespace tnl {
@@ -169,6 +170,11 @@ Json lines_json(const Lines& lines) {
     return out;
 }
 
+// What a GPU has in use before the first allocation: the driver, CUDA's libraries, other programs.
+Lines::value_type in_use(const Device& device) {
+    return {"in use before", device.memory_total() - device.memory_free()};
+}
+
 void add_training(Inspection& out, const Model& model, Device& device, const std::string& dtype,
                   int64_t rows, int64_t length) {
     const ModelConfig& m = model.config();
@@ -183,27 +189,33 @@ void add_training(Inspection& out, const Model& model, Device& device, const std
     config.train.rows = rows;
     config.train.length = length;
     config.train.dtype = dtype;
-    config.train.recompute = Recomputation::none;
-    const Lines keep = plan_memory(config, model, device).lines;
-    config.train.recompute = Recomputation::block;
-    const Lines again = plan_memory(config, model, device).lines;
+    const std::array choices{Recomputation::none, Recomputation::glu, Recomputation::block};
+    std::array<Lines, choices.size()> plans;
+    for (size_t i = 0; i < choices.size(); ++i) {
+        config.train.recompute = choices[i];
+        plans[i] = plan_memory(config, model, device).lines;
+        if (device.kind() != DeviceKind::cpu) plans[i].push_back(in_use(device));
+    }
 
     out.text += fmt::format("\nmemory to train on micro-batches of {} x {} tokens in {}\n"
-                            "  {:<20}  {:>14}  {:>15}\n",
-                            rows, length, dtype, "train.recompute =", "none", "block");
-    const auto add = [&](const std::string& name, size_t none, size_t block) {
-        out.text +=
-            fmt::format("  {:<20}  {:>14}  {:>15}\n", name, format_bytes(static_cast<double>(none)),
-                        format_bytes(static_cast<double>(block)));
+                            "  {:<20}",
+                            rows, length, dtype, "train.recompute =");
+    for (const Recomputation choice : choices) out.text += fmt::format("  {:>14}", name_of(choice));
+    const auto add = [&](const std::string& name, auto&& bytes) {
+        out.text += fmt::format("\n  {:<20}", name);
+        for (const Lines& lines : plans)
+            out.text += fmt::format("  {:>14}", format_bytes(static_cast<double>(bytes(lines))));
     };
-    for (size_t i = 0; i < keep.size(); ++i) add(keep[i].first, keep[i].second, again[i].second);
-    add("together", total(keep), total(again));
+    for (size_t i = 0; i < plans[0].size(); ++i)
+        add(plans[0][i].first, [i](const Lines& lines) { return lines[i].second; });
+    add("together", total);
+    out.text += '\n';
     Json& training = out.json["memory"]["training"];
     training["batch"] = rows;
     training["length"] = length;
     training["dtype"] = dtype;
-    training["recompute_none"] = lines_json(keep);
-    training["recompute_block"] = lines_json(again);
+    for (size_t i = 0; i < choices.size(); ++i)
+        training[fmt::format("recompute_{}", name_of(choices[i]))] = lines_json(plans[i]);
 }
 
 void add_inference(Inspection& out, const Model& model, Device& device, DType dtype, int64_t slots,

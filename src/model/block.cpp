@@ -51,14 +51,14 @@ void Block::add_adapters(ParamTable& table, const LoraOptions& options) {
     sglu_.add_adapters(table, options);
 }
 
-Block::Saved Block::save(Arena& arena, const Run& run, int64_t rows) const {
+Block::Saved Block::save(Arena& arena, const Run& run, int64_t rows, bool glu) const {
     Saved s;
     for (Norm::Kept* kept : {&s.token, &s.channel}) {
         kept->rows = arena.tensor(run.dtype, {rows, width_}, "block.norm");
         kept->stats = arena.tensor(run.acc(), {rows, 2}, "block.stats");
     }
     std::visit([&](const auto& mixer) { s.mixer = mixer.save(arena, run, rows); }, mixer_);
-    s.sglu = sglu_.save(arena, run, rows);
+    if (glu) s.sglu = sglu_.save(arena, run, rows);
     return s;
 }
 
@@ -113,7 +113,7 @@ void Block::forward(Run& run, const Tensor& weights, Tensor x, const Batch& batc
         batch, states, saved);
     sglu_.forward(run, weights, x,
                   normed(run, weights, channel_norm_, y, x, saved ? &saved->channel : nullptr),
-                  saved ? &saved->sglu : nullptr);
+                  saved && saved->sglu.uv.rank ? &saved->sglu : nullptr);
 }
 
 void Block::recompute(Run& run, const Tensor& weights, Tensor input, const Batch& batch,
@@ -133,8 +133,16 @@ void Block::backward(Run& run, const Tensor& weights, const Gradients& grads, Te
     const auto scope = run.scratch.scope();
     const Tensor y = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.normed");
     const Tensor dy = run.scratch.tensor(run.dtype, {d.shape[0], width_}, "block.dnormed");
-    sglu_.backward(run, weights, grads, dy, d, again(run, weights, channel_norm_, y, s.channel),
-                   s.sglu);
+    {
+        const auto inner = run.scratch.scope();
+        const Tensor x = again(run, weights, channel_norm_, y, s.channel);
+        Sglu::Saved saved = s.sglu;
+        if (saved.uv.rank == 0) {
+            saved = sglu_.save(run.scratch, run, x.shape[0]);
+            sglu_.project(run, weights, x, saved);
+        }
+        sglu_.backward(run, weights, grads, dy, d, x, saved);
+    }
     channel_norm_.backward(run, weights, grads, d, dy, s.channel, true);
     std::visit(
         [&](const auto& mixer) {

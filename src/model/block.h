@@ -20,7 +20,8 @@ class Block {
     };
     Block(ParamTable& table, const std::string& name, const ModelConfig& config, int64_t layer);
     void add_adapters(ParamTable& table, const LoraOptions& options);
-    Saved save(Arena& arena, const Run& run, int64_t rows) const;
+    // glu: whether the SGLU's factors are kept, too; without them the backward makes them again.
+    Saved save(Arena& arena, const Run& run, int64_t rows, bool glu) const;
 
     // x [N,C]: the residual stream. saved (optional) keeps what backward needs.
     void forward(Run& run, const Tensor& weights, Tensor x, const Batch& batch,

@@ -97,8 +97,9 @@ void Model::forward(Run& run, const Tensor& weights, Tensor h, const Batch& batc
     }
     for (int64_t l = 0; l < config_.decoder_layers; ++l) {
         Block::Saved* block_saved = nullptr;
-        if (saved && saved->recompute == Recompute::none) {
-            saved->blocks.push_back(blocks_[static_cast<size_t>(l)].save(*activations, run, N));
+        if (saved && saved->recompute != Recompute::block) {
+            saved->blocks.push_back(blocks_[static_cast<size_t>(l)].save(
+                *activations, run, N, saved->recompute == Recompute::none));
             block_saved = &saved->blocks.back();
         } else if (saved) {
             saved->inputs.push_back(activations->tensor(run.dtype, {N, C}, "block.input"));
@@ -200,13 +201,13 @@ void Model::backward(Run& run, const Tensor& weights, const Tensor& flat_grads, 
     final_norm_.backward(run, weights, grads, d, dh, saved.last, false);
     for (int64_t l = config_.decoder_layers - 1; l >= 0; --l) {
         const Block& block = blocks_[static_cast<size_t>(l)];
-        if (saved.recompute == Recompute::none) {
+        if (saved.recompute != Recompute::block) {
             block.backward(run, weights, grads, d, batch, of_layer(states, l),
                            saved.blocks[static_cast<size_t>(l)]);
             continue;
         }
         const auto inner = run.scratch.scope();
-        Block::Saved again = block.save(run.scratch, run, N);
+        Block::Saved again = block.save(run.scratch, run, N, true);
         block.recompute(run, weights, saved.inputs[static_cast<size_t>(l)], batch,
                         of_layer(states, l), again);
         block.backward(run, weights, grads, d, batch, of_layer(states, l), again);

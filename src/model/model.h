@@ -16,6 +16,7 @@ namespace tnl {
 
 enum class Recompute {
     none, // keep every activation the backward reads
+    glu,  // all but the factors of each SGLU, which its first product makes again
     block // keep each block's input; run the block's forward again in the backward
 };
 
@@ -30,7 +31,7 @@ class Model {
 
     // What the backward of one micro-step reads. Made by forward from an activations arena.
     struct Saved {
-        std::vector<Block::Saved> blocks; // Recompute::none
+        std::vector<Block::Saved> blocks; // Recompute::none and glu
         std::vector<Tensor> inputs;       // Recompute::block: [N,C] before each block
         Norm::Kept last;                  // of the final norm
         Recompute recompute = Recompute::none;

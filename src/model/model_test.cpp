@@ -230,12 +230,13 @@ TEST(Model, AdaptersAreOfTheLayersNamed) {
 TEST_P(Variants, RecomputationChangesNothing) {
     const ModelConfig config = variant(GetParam());
     HostBatch batch = random_batch(config, 2, 12, 8);
-    ModelBed keep(config, DType::f32, cpu_kernels(), 2),
-        again(config, DType::f32, cpu_kernels(), 2);
-    const double a = keep.loss_and_gradients(batch, Recompute::none, 100, 1);
-    const double b = again.loss_and_gradients(batch, Recompute::block, 100, 1);
-    EXPECT_EQ(a, b);
-    EXPECT_EQ(ModelBed::values(keep.grads), ModelBed::values(again.grads));
+    ModelBed keep(config, DType::f32, cpu_kernels(), 2);
+    const double want = keep.loss_and_gradients(batch, Recompute::none, 100, 1);
+    for (const Recompute recompute : {Recompute::glu, Recompute::block}) {
+        ModelBed again(config, DType::f32, cpu_kernels(), 2);
+        EXPECT_EQ(again.loss_and_gradients(batch, recompute, 100, 1), want);
+        EXPECT_EQ(ModelBed::values(again.grads), ModelBed::values(keep.grads));
+    }
 }
 
 TEST_P(RecurrentVariants, DecodeEqualsPrefillEqualsTrainingForward) {
@@ -414,7 +415,7 @@ TEST_P(Both, DependsOnRelativePositionsOnly) {
 TEST_P(Both, TheDryRunMeasuresExactly) {
     const ModelConfig config = variant(GetParam());
     const Model model(config);
-    for (Recompute recompute : {Recompute::none, Recompute::block}) {
+    for (Recompute recompute : {Recompute::none, Recompute::glu, Recompute::block}) {
         ArenaSizes sizes = measure_training(model, cpu_kernels(), DType::f32, 48, 3, recompute, 16);
         EXPECT_GT(sizes.activations.peak(), 0u);
         EXPECT_GT(sizes.scratch.peak(), 0u);

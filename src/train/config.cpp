@@ -13,6 +13,7 @@ namespace fs = std::filesystem;
 std::vector<std::pair<std::string_view, Recomputation>> enum_names(Recomputation) {
     return {{"auto", Recomputation::fit},
             {"none", Recomputation::none},
+            {"glu", Recomputation::glu},
             {"block", Recomputation::block}};
 }
 

@@ -19,7 +19,7 @@ enum class Through { truncated, exact };
 
 // What the backward makes again; fit: nothing, unless the device is too small for that. The bits of
 // a run are the same either way.
-enum class Recomputation { fit, none, block };
+enum class Recomputation { fit, none, glu, block };
 
 // How weights become bf16: rounded to nearest, from f32 master weights, or there are no masters and
 // each update is rounded to one of its two neighbours at random, right in the mean.

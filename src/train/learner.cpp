@@ -87,19 +87,27 @@ MemoryPlan checked(const TrainConfig& config, const Model& model, Device& device
              "has free. Fewer rows{} or train.dtype=bf16 need less:\n{}",
              config.train.rows, config.train.length,
              static_cast<double>(device.memory_free()) / 0x1p30, device.name(),
-             plan.recompute == Recompute::none ? ", train.recompute=block" : "", plan.table);
+             plan.recompute != Recompute::block ? ", train.recompute=block" : "", plan.table);
     return plan;
 }
 
 } // namespace
 
 MemoryPlan plan_memory(const TrainConfig& config, const Model& model, Device& device) {
-    const Recomputation wanted = config.train.recompute;
-    if (wanted != Recomputation::fit)
-        return plan_memory(config, model, device,
-                           wanted == Recomputation::block ? Recompute::block : Recompute::none);
-    MemoryPlan kept = plan_memory(config, model, device, Recompute::none);
-    if (kept.total <= device.memory_free()) return kept;
+    switch (config.train.recompute) {
+    case Recomputation::none:
+        return plan_memory(config, model, device, Recompute::none);
+    case Recomputation::glu:
+        return plan_memory(config, model, device, Recompute::glu);
+    case Recomputation::block:
+        return plan_memory(config, model, device, Recompute::block);
+    case Recomputation::fit:
+        break;
+    }
+    for (const Recompute recompute : {Recompute::none, Recompute::glu}) {
+        MemoryPlan plan = plan_memory(config, model, device, recompute);
+        if (plan.total <= device.memory_free()) return plan;
+    }
     return plan_memory(config, model, device, Recompute::block);
 }
 

@@ -97,7 +97,8 @@ TEST_F(LearnerTest, PiecesOfASequenceAreTheSequence) {
             return out;
         };
         const Result whole = sequences(1, Through::truncated, Recomputation::none);
-        for (const Recomputation recompute : {Recomputation::none, Recomputation::block}) {
+        for (const Recomputation recompute :
+             {Recomputation::none, Recomputation::glu, Recomputation::block}) {
             for (const int64_t pieces : {3, 4, 12}) {
                 const Result exact = sequences(pieces, Through::exact, recompute);
                 EXPECT_NEAR(exact.step.loss, whole.step.loss, 1e-6) << pieces;
@@ -221,9 +222,12 @@ TEST_F(LearnerTest, NormIsTheNormOfTheGradient) {
 
 TEST_F(LearnerTest, RecomputingGivesTheSameBits) {
     for (const DType dtype : {DType::f32, DType::bf16}) {
-        const Result kept = gradient(4, dtype), again = gradient(4, dtype, Recomputation::block);
-        EXPECT_EQ(kept.gradient, again.gradient) << name_of(dtype);
-        EXPECT_EQ(kept.step.loss, again.step.loss);
+        const Result kept = gradient(4, dtype);
+        for (const Recomputation recompute : {Recomputation::glu, Recomputation::block}) {
+            const Result again = gradient(4, dtype, recompute);
+            EXPECT_EQ(kept.gradient, again.gradient) << name_of(dtype);
+            EXPECT_EQ(kept.step.loss, again.step.loss);
+        }
     }
 }
 
@@ -231,7 +235,9 @@ TEST_F(LearnerTest, EightBitsAreNearBf16AndRepeat) {
     const Result plain = gradient(4, DType::bf16, Recomputation::none, true);
     const Result fp8 = gradient(4, DType::bf16, Recomputation::none, true, Products::fp8);
     const Result again = gradient(4, DType::bf16, Recomputation::block, true, Products::fp8);
+    const Result glu = gradient(4, DType::bf16, Recomputation::glu, true, Products::fp8);
     EXPECT_EQ(fp8.gradient, again.gradient);
+    EXPECT_EQ(fp8.gradient, glu.gradient);
     EXPECT_NEAR(fp8.step.loss, plain.step.loss, 0.01);
     EXPECT_LT(distance(fp8.gradient, plain.gradient), 0.2);
     EXPECT_GT(distance(fp8.gradient, plain.gradient), 0.02); // it is 8 bits
@@ -252,12 +258,19 @@ TEST_F(LearnerTest, RecomputesWhereItMust) {
         config.train.recompute = recompute;
         return plan_memory(config, model, *device);
     };
-    const size_t none = plan(Recomputation::none).total, block = plan(Recomputation::block).total;
-    ASSERT_LT(block, none);
+    const size_t none = plan(Recomputation::none).total, glu = plan(Recomputation::glu).total,
+                 block = plan(Recomputation::block).total;
+    ASSERT_LT(block, glu);
+    ASSERT_LT(glu, none);
     EXPECT_EQ(plan(Recomputation::fit).total, none);
-    // More rows, until only recomputation fits.
-    const auto room = static_cast<double>(device->memory_free());
-    config.train.rows = static_cast<int64_t>(4096 * room / static_cast<double>(none + block) * 2);
+    // More rows, until only recomputation fits: of the SGLU, then of the block.
+    const auto rows_between = [&](size_t more, size_t less) {
+        const auto room = static_cast<double>(device->memory_free());
+        return static_cast<int64_t>(4096 * room / static_cast<double>(more + less) * 2);
+    };
+    config.train.rows = rows_between(none, glu);
+    EXPECT_EQ(plan(Recomputation::fit).recompute, Recompute::glu);
+    config.train.rows = rows_between(glu, block);
     EXPECT_EQ(plan(Recomputation::fit).recompute, Recompute::block);
 }
 
