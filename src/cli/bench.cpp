@@ -28,11 +28,30 @@ void BenchOptions::add_to(CLI::App& command) {
     add_choice(command, "--format", format, "How results are printed");
 }
 
+// Rows made of normal numbers, some of them again and again.
+static void fill_quantized(const Param& p, Device& device, const Tensor& weights,
+                           const std::vector<float>& normal) {
+    const int64_t K = p.shape[1], row_bytes = quant_row_bytes(p.format, K);
+    const int64_t rows = std::min(p.shape[0], std::max<int64_t>(1, std::ssize(normal) / K));
+    std::vector<uint8_t> bytes(static_cast<size_t>(rows * row_bytes));
+    device.stream().threads->parallel_for(rows, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t n = begin; n < end; ++n)
+            quantize_row(p.format, bytes.data() + n * row_bytes, normal.data() + n * K, K);
+    });
+    char* const to = static_cast<char*>(weights.data) + p.offset * size_of(weights.dtype);
+    for (int64_t at = 0; at < p.bytes(); at += std::ssize(bytes))
+        device.upload(to + at, bytes.data(),
+                      std::min(bytes.size(), static_cast<size_t>(p.bytes() - at)));
+    device.synchronize();
+}
+
 void fill_random(const Model& model, Device& device, Tensor weights) {
     const int64_t n = weights.size();
+    const bool quantized = model.params().quantized();
     constexpr int64_t kWhole = int64_t{64} << 20, kBlock = int64_t{1} << 20;
-    std::vector<float> values(static_cast<size_t>(n <= kWhole ? n : kBlock));
-    if (n <= kWhole)
+    const bool whole = n <= kWhole && !quantized;
+    std::vector<float> values(static_cast<size_t>(whole ? n : kBlock));
+    if (whole)
         initialize(model.params(), model.config(), 1, values.data());
     else
         for (size_t i = 0; i < values.size(); ++i)
@@ -43,6 +62,8 @@ void fill_random(const Model& model, Device& device, Tensor weights) {
         device.upload(static_cast<char*>(weights.data) + at, bytes.data(),
                       std::min(bytes.size(), total - at));
     device.synchronize();
+    for (const Param& p : model.params().all())
+        if (p.format != QuantFormat::none) fill_quantized(p, device, weights, values);
 }
 
 OwnedTensor random_weights(const Model& model, Device& device, DType dtype) {

@@ -29,8 +29,8 @@ void add_bench_length(CLI::App& bench);
 int run_lightning_peers(const std::string& out);
 
 // Weights drawn from N(0, 0.02), flat: every value from its own place in the
-// generator up to 64M parameters, else a block of 1M values again and again, as their values do not
-// matter to speed.
+// generator up to 64M parameters of floats, else a block of 1M values again and again, as their
+// values do not matter to speed.
 void fill_random(const Model& model, Device& device, Tensor weights);
 OwnedTensor random_weights(const Model& model, Device& device, DType dtype);
 

@@ -13,7 +13,7 @@ namespace {
 
 struct DecodeOptions {
     BenchOptions common;
-    std::string preset = "385M", dtype = "bf16";
+    std::string preset = "385M", dtype = "bf16", weights = "keep";
     int64_t batch = 1, tokens = 128, chunk = 1024;
     std::vector<int64_t> contexts{0};
     bool no_prefill = false, host_sampling = false;
@@ -25,9 +25,12 @@ struct DecodeOptions {
 // also the head only the batch's rows.
 int64_t weight_bytes_read(const Model& model, DType dtype, int64_t batch) {
     const ModelConfig& c = model.config();
-    int64_t parameters = model.params().parameter_count();
-    if (!c.tie_word_embeddings) parameters -= (c.vocab_size - batch) * c.decoder_embed_dim;
-    return parameters * size_of(dtype);
+    int64_t bytes = 0;
+    for (const Param& p : model.params().all())
+        bytes += p.format == QuantFormat::none ? p.size * size_of(dtype) : p.bytes();
+    if (!c.tie_word_embeddings || c.weights.head != QuantFormat::none)
+        bytes -= (c.vocab_size - batch) * c.decoder_embed_dim * size_of(dtype);
+    return bytes;
 }
 
 constexpr int64_t kBlock = 16; // steps between two measurements of the memory
@@ -79,7 +82,9 @@ Timed timed_steps(Session& session, const DecodeOptions& o, int64_t weight_bytes
 int run_decode(const DecodeOptions& o) {
     const auto device = o.common.make();
     const DType dtype = dtype_from_name(o.dtype);
-    const Model model(model_preset(o.preset));
+    ModelConfig config = model_preset(o.preset);
+    if (o.weights != "keep") config.weights = weight_formats(quant_format_from_name(o.weights));
+    const Model model(config);
     const bool cpu = device->kind() == DeviceKind::cpu;
     std::optional<MemoryReader> reader;
     if (cpu) reader.emplace(*device);
@@ -138,6 +143,7 @@ int run_decode(const DecodeOptions& o) {
     report.facts["device"] = device->name();
     report.facts["model"] = o.preset;
     report.facts["dtype"] = o.dtype;
+    report.facts["weights"] = o.weights == "keep" ? o.dtype : o.weights;
     report.facts["parameters"] = model.params().parameter_count();
     report.facts["batch"] = o.batch;
     report.facts["tokens_chosen"] = o.sampler.plainly_greedy() ? "the largest"
@@ -167,6 +173,9 @@ void add_bench_decode(CLI::App& bench) {
     command->add_option("--preset", o->preset,
                         "Model size (transnormer inspect --help lists them)");
     command->add_option("--dtype", o->dtype, "bf16 or f32");
+    command
+        ->add_option("--weights", o->weights, "Of the layers' matrices: int8, int4, or keep: dtype")
+        ->check(CLI::IsMember({"keep", "int8", "int4"}));
     command->add_option("--batch", o->batch, "Sequences decoded together")
         ->check(CLI::PositiveNumber);
     command->add_option("--tokens", o->tokens, "Steps timed at each context")

@@ -30,8 +30,8 @@ std::unique_ptr<CLI::App> make_cli() {
     for (auto* add :
          {add_train_command, add_generate_command, add_serve_command, add_eval_command,
           add_tokenizer_command, add_tokenize_command, add_corpus_command, add_verify_command,
-          add_inspect_command, add_import_command, add_export_command, add_plot_command,
-          add_bench_command, add_completion_command})
+          add_inspect_command, add_import_command, add_export_command, add_quantize_command,
+          add_plot_command, add_bench_command, add_completion_command})
         if (add != nullptr) add(*app);
     for (CLI::App* command : app->get_subcommands({})) hide_empty_defaults(*command);
     // Last, as commands would inherit it.

@@ -18,6 +18,7 @@ namespace tnl {
 [[gnu::weak]] void add_inspect_command(CLI::App& app);
 [[gnu::weak]] void add_import_command(CLI::App& app);
 [[gnu::weak]] void add_export_command(CLI::App& app);
+[[gnu::weak]] void add_quantize_command(CLI::App& app);
 [[gnu::weak]] void add_plot_command(CLI::App& app);
 [[gnu::weak]] void add_serve_command(CLI::App& app);
 [[gnu::weak]] void add_bench_command(CLI::App& app);

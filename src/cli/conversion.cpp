@@ -27,7 +27,8 @@ void copy_into(const fs::path& from, const fs::path& directory) {
     write_file_atomic(directory / from.filename(), read_file(from));
 }
 
-// Copies the tokenizer's file and what describes it. Returns its number of pieces, 0 without one.
+} // namespace
+
 int64_t copy_tokenizer(const Conversion& c, const ModelConfig& config, const fs::path& to) {
     if (c.without_tokenizer) return 0;
     const fs::path source = c.source, model = find_tokenizer(source);
@@ -57,7 +58,12 @@ void check_output(const Conversion& c) {
         throw UsageError(fmt::format("-o {}: exists, wanted a new directory", c.output));
 }
 
-} // namespace
+void copy_generation_config(const fs::path& source, const ModelConfig& config, const fs::path& to) {
+    const fs::path own = source / "generation_config.json";
+    if (fs::exists(own)) static_cast<void>(parse_json_file(own));
+    write_file_atomic(to / "generation_config.json",
+                      fs::exists(own) ? read_file(own) : generation_config_json(config));
+}
 
 void add_conversion_options(CLI::App& command, Conversion& c) {
     command.add_option("-o,--output", c.output, "Directory to make; must not exist")->required();
@@ -81,16 +87,13 @@ void convert(const Conversion& c, std::string (*config_json)(const ModelConfig&)
     check_output(c);
     const fs::path source = c.source;
     ModelConfig config = load_model_config(source);
+    want_floats(config.weights, "converting");
     static_cast<void>(config_json(config)); // refuses before the weights are written
     const auto device = make_device("cpu", c.threads);
     AtomicDirectory whole(c.output);
     const int64_t pieces = copy_tokenizer(c, config, whole.path());
     if (add) add(whole.path());
-    const fs::path generation = source / "generation_config.json";
-    if (fs::exists(generation)) static_cast<void>(parse_json_file(generation));
-    write_file_atomic(whole.path() / "generation_config.json",
-                      fs::exists(generation) ? read_file(generation)
-                                             : generation_config_json(config));
+    copy_generation_config(source, config, whole.path());
     ConvertOptions options;
     std::optional<Adapter> adapter;
     if (!c.adapter.empty()) options.adapter = &adapter.emplace(c.adapter);

@@ -19,6 +19,15 @@ struct Conversion {
 
 void add_conversion_options(CLI::App& command, Conversion& conversion);
 
+// What quantize shares of it. Throws where the output exists.
+void check_output(const Conversion& conversion);
+// Copies the tokenizer's file and what describes it. Returns its number of pieces, 0 without one.
+int64_t copy_tokenizer(const Conversion& conversion, const ModelConfig& config,
+                       const std::filesystem::path& to);
+// The source's, or one that config makes.
+void copy_generation_config(const std::filesystem::path& source, const ModelConfig& config,
+                            const std::filesystem::path& to);
+
 // Writes weights, generation_config.json, tokenizer files and config_json(config, its torch_dtype
 // set) as the new directory conversion.output, whole or not at all, and says what it wrote.
 // add(directory) writes what else belongs into the new directory.

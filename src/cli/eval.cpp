@@ -21,7 +21,8 @@ namespace tnl {
 namespace {
 
 struct EvalOptions {
-    std::string model, adapter, device = "auto", dtype = "auto", bos = "auto", chat_template;
+    std::string model, adapter, device = "auto", dtype = "auto", weights = "keep", bos = "auto",
+                                chat_template;
     std::vector<std::string> files;
     ReaderOptions reader;
     int64_t chunk = 2048, window = 0, max_documents = 0;
@@ -189,7 +190,7 @@ int run_eval(EvalOptions& o) {
     o.reader.format = ChatTemplate::load_or_plain(o.chat_template);
     using Clock = std::chrono::steady_clock;
     DocumentReader reader(o.files, o.reader);
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter, o.weights);
     Evaluation evaluation(o, loaded);
     const auto start = Clock::now();
     auto shown = start;
@@ -244,6 +245,11 @@ void add_eval_command(CLI::App& app) {
     command->add_flag("--json", o->json, "Print one JSON object");
     command->add_option("--device", o->device, "cpu, cuda, cuda:N or auto");
     command->add_option("--dtype", o->dtype, "f32, bf16, or auto: that of the stored weights");
+    command
+        ->add_option("--weights", o->weights,
+                     "Of the layers' matrices: int8 or int4 makes these of floats (docs/"
+                     "quantization.md); keep: as stored")
+        ->check(CLI::IsMember({"keep", "int8", "int4"}));
     command->add_option("--threads", o->threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
     command->footer(kRecordsHelp);

@@ -20,7 +20,7 @@ namespace tnl {
 namespace {
 
 struct GenerateOptions {
-    std::string model, adapter, device = "auto", dtype = "auto";
+    std::string model, adapter, device = "auto", dtype = "auto", weights = "keep";
     std::string load_state, save_state;
     std::vector<std::string> prompts, prompt_files, stops;
     std::optional<int64_t> max_new_tokens, top_k;
@@ -174,7 +174,7 @@ int run_generate(const GenerateOptions& o) {
                                      "prompts with {} continuations each",
                                      prompts.size(), o.samples));
     const StopFilter check(o.stops); // before a model is loaded
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter, o.weights);
     const GenerationConfig config = load_generation_config(o.model);
     GenerateRequest request;
     request.sampler = sampler_of(o, config, loaded);
@@ -271,6 +271,11 @@ void add_generate_command(CLI::App& app) {
         ->check(CLI::PositiveNumber);
     command->add_option("--device", o->device, "cpu, cuda, cuda:N or auto");
     command->add_option("--dtype", o->dtype, "f32, bf16, or auto: that of the stored weights");
+    command
+        ->add_option("--weights", o->weights,
+                     "Of the layers' matrices: int8 or int4 makes these of floats (docs/"
+                     "quantization.md); keep: as stored")
+        ->check(CLI::IsMember({"keep", "int8", "int4"}));
     command->add_option("--threads", o->threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
     on_run(command, [o] { return run_generate(*o); });

@@ -222,7 +222,9 @@ void add_inference(Inspection& out, const Model& model, Device& device, DType dt
                    int64_t chunk) {
     const Session::Memory memory =
         Session::measure(model, kernels_for(device), {dtype, slots, chunk, nullptr});
-    const Lines lines = {{fmt::format("weights, {}", name_of(dtype)),
+    const WeightFormats& formats = model.config().weights;
+    const std::string_view kept = formats.quantized() ? name_of(formats.layers) : name_of(dtype);
+    const Lines lines = {{fmt::format("weights, {}", kept),
                           static_cast<size_t>(model.params().flat_size() * size_of(dtype))},
                          {"states, f32", memory.states},
                          {"buffers", memory.buffers},
@@ -289,6 +291,9 @@ void inspect_model(Inspection& out, const ModelConfig& config, const InspectOpti
                             variant_of(config), count_of(model.params().parameter_count()),
                             config.decoder_layers, config.decoder_embed_dim,
                             config.decoder_attention_heads, config.vocab_size);
+    if (config.weights.quantized())
+        out.text += fmt::format("weights     layers in {}, head in {}, for inference alone\n",
+                                name_of(config.weights.layers), name_of(config.weights.head));
     out.text += config.is_llama()
                     ? "state       none: softmax attention reads all of a sequence again\n"
                     : fmt::format("state       {} ({} bytes) per sequence, whatever its length\n",
@@ -304,7 +309,8 @@ void inspect_model(Inspection& out, const ModelConfig& config, const InspectOpti
                                 o.lora.rank, count_of(model.params().trained_count()));
     add_config(out, config);
     add_parameters(out, model, o.all);
-    add_training(out, model, *device, dtype, o.rows.value_or(8), o.length.value_or(512));
+    if (!config.weights.quantized())
+        add_training(out, model, *device, dtype, o.rows.value_or(8), o.length.value_or(512));
     if (!config.is_llama()) // not generated from here
         add_inference(out, model, *device, dtype_from_name(dtype), o.slots, o.chunk);
 }

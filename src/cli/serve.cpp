@@ -11,8 +11,8 @@ namespace tnl {
 namespace {
 
 struct ServeOptions {
-    std::string model, adapter, device = "auto", dtype = "auto", api_key, served_name,
-                                chat_template;
+    std::string model, adapter, device = "auto", dtype = "auto", weights = "keep", api_key,
+                                served_name, chat_template;
     int64_t slots = 64, chunk = 256, queue = 1024, prefix_cache = 256, max_body = 16;
     double timeout = 30, keep_alive = 15;
     int threads = 0;
@@ -41,7 +41,7 @@ std::string api_key_of(const ServeOptions& o) {
 
 int run_serve(ServeOptions o) {
     const ChatTemplate chat = ChatTemplate::load_or_plain(o.chat_template);
-    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter);
+    const LoadedModel loaded(o.model, o.device, o.threads, o.dtype, o.adapter, o.weights);
     const GenerationConfig config = load_generation_config(o.model);
     Session session(loaded.model, *loaded.device, loaded.weights,
                     {.dtype = loaded.dtype,
@@ -125,6 +125,11 @@ void add_serve_command(CLI::App& app) {
         ->check(CLI::Range(0.0, 86400.0));
     command->add_option("--device", o->device, "cpu, cuda, cuda:N or auto");
     command->add_option("--dtype", o->dtype, "f32, bf16, or auto: that of the stored weights");
+    command
+        ->add_option("--weights", o->weights,
+                     "Of the layers' matrices: int8 or int4 makes these of floats (docs/"
+                     "quantization.md); keep: as stored")
+        ->check(CLI::IsMember({"keep", "int8", "int4"}));
     command->add_option("--threads", o->threads, "CPU threads; 0: one per core")
         ->check(CLI::NonNegativeNumber);
     on_run(command, [o] { return run_serve(*o); });

@@ -18,6 +18,20 @@ DType run_dtype(const std::string& name, const ModelConfig& config) {
     return dtype_from_name(config.torch_dtype) == DType::bf16 ? DType::bf16 : DType::f32;
 }
 
+// The directory's config, its weights kept as asked for.
+ModelConfig config_for(const std::filesystem::path& directory, const std::string& weights) {
+    ModelConfig config = load_model_config(directory);
+    if (weights == "keep") return config;
+    const QuantFormat format = quant_format_from_name(weights);
+    if (config.weights.quantized() && config.weights.layers != format)
+        throw UsageError(
+            fmt::format("weights are wanted as {}, but {} holds {}: take the directory "
+                        "that it was made from",
+                        weights, directory.string(), name_of(config.weights.layers)));
+    if (!config.weights.quantized()) config.weights = weight_formats(format);
+    return config;
+}
+
 std::filesystem::path tokenizer_of(const std::filesystem::path& directory) {
     const std::filesystem::path found = find_tokenizer(directory);
     return found.empty() ? directory / "tokenizer.model" : found; // which is told missing
@@ -36,9 +50,9 @@ std::optional<T> number(const Json& object, const std::string& file, const char*
 
 LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::string& device_spec,
                          int threads, const std::string& dtype_name,
-                         const std::filesystem::path& adapter)
+                         const std::filesystem::path& adapter, const std::string& weights_format)
     : device(make_device(device_spec, threads)), dtype(DType::f32),
-      model(load_model_config(directory),
+      model(config_for(directory, weights_format),
             adapter.empty() ? LoraOptions() : Adapter(adapter).lora()),
       tokenizer(tokenizer_of(directory)) {
     dtype = run_dtype(dtype_name, model.config());

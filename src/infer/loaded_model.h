@@ -16,14 +16,16 @@ struct LoadedModel {
     DType dtype;
     Model model;
     Tokenizer tokenizer;
-    OwnedTensor weights; // flat, dtype, on device
+    OwnedTensor weights; // flat, dtype, on device; some of them in 8 or 4 bits (ParamTable)
 
     // dtype: "f32", "bf16", or "auto": that of the stored weights, f16 as f32. Throws naming the
     // file that is missing or wrong, and where tokenizer and model disagree on the vocabulary.
     // adapter: directory of one (model/adapter.h) that the model computes with; empty: none. One
-    // that was trained on other weights is told on stderr.
+    // that was trained on other weights is told on stderr. weights: "int8" or "int4" makes these of
+    // what is stored as floats; "keep": as stored.
     LoadedModel(const std::filesystem::path& directory, const std::string& device_spec, int threads,
-                const std::string& dtype_name, const std::filesystem::path& adapter = {});
+                const std::string& dtype_name, const std::filesystem::path& adapter = {},
+                const std::string& weights = "keep");
 
     // Token ids of a text as the model expects its beginning: bos first where the config says so.
     std::vector<int32_t> encode(std::string_view text) const;

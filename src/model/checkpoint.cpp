@@ -51,6 +51,24 @@ bool same_tensor(const TensorFiles::Place& a, const TensorFiles::Place& b) {
            (x.empty() || x.data() == y.data() || std::memcmp(x.data(), y.data(), x.size()) == 0);
 }
 
+// What a parameter in fewer bits is made from: its bytes, or floats.
+bool is_packed(const TensorFiles::Place& place) { return place.info->type() == DType::u8; }
+
+void check_place(Problems& problems, const Param& p, const TensorFiles::Place& place) {
+    const bool packed = p.format != QuantFormat::none && is_packed(place);
+    const std::vector<int64_t> wanted =
+        packed ? std::vector<int64_t>{p.shape[0], quant_row_bytes(p.format, p.shape[1])} : p.shape;
+    if (place.info->shape != wanted)
+        problems.add("tensor \"{}\" has shape {}, wanted {}", p.name, place.info->shape_string(),
+                     shape_text(wanted));
+    const auto type = place.info->type();
+    if (!packed && (!type || !is_float(*type)))
+        problems.add(
+            "tensor \"{}\" has dtype {}, wanted F32, BF16, F16 or F64{}", p.name, place.info->dtype,
+            p.format == QuantFormat::none ? ""
+                                          : fmt::format(", or U8 for its {}", name_of(p.format)));
+}
+
 // Where every parameter lies, in table order.
 std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTable& table) {
     Problems problems;
@@ -58,19 +76,14 @@ std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTabl
     std::unordered_set<std::string> known;
     for (const Param& p : table.base()) {
         known.insert(p.name);
-        const TensorFiles::Place place = files.find(p.name);
+        TensorFiles::Place place = files.find(p.name);
+        if (!place && p.copy) place = files.find(kEmbed);
         places.push_back(place);
         if (!place) {
             problems.add("tensor \"{}\" {} is missing", p.name, shape_text(p.shape));
             continue;
         }
-        if (place.info->shape != p.shape)
-            problems.add("tensor \"{}\" has shape {}, wanted {}", p.name,
-                         place.info->shape_string(), shape_text(p.shape));
-        const auto type = place.info->type();
-        if (!type || !is_float(*type))
-            problems.add("tensor \"{}\" has dtype {}, wanted F32, BF16, F16 or F64", p.name,
-                         place.info->dtype);
+        check_place(problems, p, place);
     }
     for (const TensorFiles::Place& place : files.all()) {
         const std::string& name = place.info->name;
@@ -103,6 +116,46 @@ std::vector<TensorFiles::Place> locate(const TensorFiles& files, const ParamTabl
          place.file->name(), place.info->name, value, shape_text(at),
          place.file->data_offset() + place.info->begin + static_cast<uint64_t>(index * width),
          name_of(to));
+}
+
+// Rows [begin, end) of a parameter in fewer bits, as bytes.
+void read_rows(const TensorFiles::Place& place, const Param& p, int64_t begin, int64_t end,
+               std::byte* out, ThreadPool& threads) {
+    const int64_t K = p.shape[1], row_bytes = quant_row_bytes(p.format, K);
+    const std::byte* in = place.file->bytes(*place.info).data();
+    std::atomic<int64_t> bad = std::numeric_limits<int64_t>::max(); // element, or group of a scale
+    const auto found = [&](int64_t mine) {
+        int64_t seen = bad.load();
+        while (mine < seen && !bad.compare_exchange_weak(seen, mine)) {
+        }
+    };
+    const bool packed = is_packed(place);
+    if (packed)
+        std::memcpy(out, in + begin * row_bytes, static_cast<size_t>((end - begin) * row_bytes));
+    const int64_t groups = quant_padded(p.format, K) / quant_group(p.format);
+    threads.parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
+        std::vector<float> row(static_cast<size_t>(packed ? 0 : K));
+        for (int64_t n = first; n < last; ++n) {
+            auto* bytes = reinterpret_cast<uint8_t*>(out + n * row_bytes);
+            int64_t at = -1;
+            if (packed) {
+                at = first_bad_scale(p.format, bytes, K).first;
+                if (at >= 0) found((begin + n) * groups + at);
+                continue;
+            }
+            const DType from = *place.info->type();
+            at = convert_floats(DType::f32, row.data(), from, in + (begin + n) * K * size_of(from),
+                                K);
+            if (at >= 0)
+                found((begin + n) * K + at);
+            else
+                quantize_row(p.format, bytes, row.data(), K);
+        }
+    });
+    if (bad == std::numeric_limits<int64_t>::max()) return;
+    if (!packed) fail_not_finite(place, bad, DType::f32);
+    fail("{}: tensor \"{}\" holds a scale that is no finite number, of group {} of row {}",
+         place.file->name(), place.info->name, bad % groups, bad / groups);
 }
 
 } // namespace
@@ -149,9 +202,12 @@ void load_weights(const fs::path& directory, const ParamTable& table, Tensor fla
     for (size_t i = 0; i < places.size(); ++i) {
         const Param& p = table.base()[i];
         zero_to(p.offset);
-        read_elements(places[i], 0, p.size, flat.dtype, base + p.offset * size_of(flat.dtype),
-                      threads);
-        filled = p.offset + p.size;
+        std::byte* const to = base + p.offset * size_of(flat.dtype);
+        if (p.format == QuantFormat::none)
+            read_elements(places[i], 0, p.size, flat.dtype, to, threads);
+        else
+            read_rows(places[i], p, 0, p.shape[0], to, threads);
+        filled = p.offset + p.elements();
     }
     zero_to(table.flat_size());
 }
@@ -173,11 +229,24 @@ OwnedTensor load_weights_to_device(const fs::path& directory, const Model& model
         std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(kStage * width));
     for (size_t i = 0; i < places.size(); ++i) {
         const Param& p = table.base()[i];
+        auto* const to = static_cast<std::byte*>(flat.data) + p.offset * width;
+        if (p.format != QuantFormat::none) {
+            const int64_t row_bytes = quant_row_bytes(p.format, p.shape[1]);
+            const int64_t rows = std::max<int64_t>(1, kStage * width / row_bytes);
+            for (int64_t begin = 0; begin < p.shape[0]; begin += rows) {
+                const int64_t end = std::min(p.shape[0], begin + rows);
+                read_rows(places[i], p, begin, end, stage.get(), threads);
+                device.upload(to + begin * row_bytes, stage.get(),
+                              static_cast<size_t>((end - begin) * row_bytes));
+                device.synchronize(); // before the stage is used again
+            }
+            continue;
+        }
         for (int64_t begin = 0; begin < p.size; begin += kStage) {
             const int64_t end = std::min(p.size, begin + kStage);
             read_elements(places[i], begin, end, dtype, stage.get(), threads);
-            device.upload(static_cast<std::byte*>(flat.data) + (p.offset + begin) * width,
-                          stage.get(), static_cast<size_t>((end - begin) * width));
+            device.upload(to + begin * width, stage.get(),
+                          static_cast<size_t>((end - begin) * width));
             device.synchronize(); // before the stage is used again
         }
     }
@@ -185,6 +254,18 @@ OwnedTensor load_weights_to_device(const fs::path& directory, const Model& model
 }
 
 namespace {
+
+// The bytes of a parameter in fewer bits.
+void write_bytes(SafetensorsWriter& writer, const Param& p, const Tensor& flat, Device& device) {
+    const int64_t piece = std::min(p.bytes(), kStage);
+    const auto stage = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(piece));
+    const auto* from = static_cast<const std::byte*>(flat.data) + p.offset * size_of(flat.dtype);
+    for (int64_t begin = 0; begin < p.bytes(); begin += piece) {
+        const auto n = static_cast<size_t>(std::min(p.bytes() - begin, piece));
+        device.download(stage.get(), from + begin, n);
+        writer.write(stage.get(), n);
+    }
+}
 
 // Streams parameter p of `flat` into the file, in pieces.
 void write_param(SafetensorsWriter& writer, const Param& p, const Tensor& flat, Device& device,
@@ -236,12 +317,20 @@ void write_model(const fs::path& directory, const Model& model, Tensor flat, Dev
     write_file_atomic(directory / "config.json", model_config_json(config));
     write_file_atomic(directory / "generation_config.json", generation_config_json(config));
     std::vector<TensorInfo> tensors;
-    for (const Param& p : table.base())
-        tensors.push_back({p.name, std::string(safetensors_name(options.dtype)), p.shape, 0, 0});
+    for (const Param& p : table.base()) {
+        if (p.format == QuantFormat::none)
+            tensors.push_back(
+                {p.name, std::string(safetensors_name(options.dtype)), p.shape, 0, 0});
+        else
+            tensors.push_back({p.name, "U8", {p.shape[0], p.bytes() / p.shape[0]}, 0, 0});
+    }
     write_tensor_files(directory, tensors, options.max_shard_bytes,
                        [&](SafetensorsWriter& writer, const TensorInfo& t) {
-                           write_param(writer, table[table.find(t.name)], flat, device,
-                                       options.dtype);
+                           const Param& p = table[table.find(t.name)];
+                           if (p.format == QuantFormat::none)
+                               write_param(writer, p, flat, device, options.dtype);
+                           else
+                               write_bytes(writer, p, flat, device);
                        });
     if (options.tokenizer) {
         const MappedFile tokenizer(*options.tokenizer);

@@ -16,7 +16,9 @@ ModelConfig load_model_config(const std::filesystem::path& directory); // its co
 // bf16), padding and adapters zeroed. Files may hold F64, F32, BF16 or F16; they are mapped and
 // converted in place by `threads`, without another copy. Throws naming every tensor that is
 // missing, unknown, or of a wrong shape or dtype, and the first weight that is NaN or infinite.
-// lm_head.weight beside tied embeddings is accepted if it equals them.
+// lm_head.weight beside tied embeddings is accepted if it equals them. A parameter that the table
+// keeps in 8 or 4 bits is stored so (U8 [rows, bytes of a row], ops/quant/quant.h), or is made from
+// floats here; a head in fewer bits than tied embeddings from these.
 void load_weights(const std::filesystem::path& directory, const ParamTable& table, Tensor flat,
                   ThreadPool& threads);
 

@@ -114,6 +114,18 @@ std::string_view name_of(DecayLaw law) {
     return "?";
 }
 
+WeightFormats weight_formats(QuantFormat layers) {
+    return {layers, layers == QuantFormat::none ? QuantFormat::none : QuantFormat::int8};
+}
+
+void want_floats(const WeightFormats& formats, const char* what) {
+    if (formats.quantized())
+        throw UsageError(
+            fmt::format("{} wants weights as floats, these are {} (head: {}): take the "
+                        "directory that they were made from",
+                        what, name_of(formats.layers), name_of(formats.head)));
+}
+
 bool ModelConfig::applies(std::string_view field) const {
     constexpr std::string_view kTransnormer[] = {"gate_dim",
                                                  "no_scale_embedding",

@@ -29,6 +29,19 @@ enum class DecayLaw {
 DecayLaw decay_law_from_name(std::string_view name); // throws UsageError with the names
 std::string_view name_of(DecayLaw law);
 
+// In what the matrices of the layers and the head are kept, in inference: none is as floats
+// (ops/quant/quant.h). Embeddings, norms and biases are always floats.
+struct WeightFormats {
+    QuantFormat layers = QuantFormat::none, head = QuantFormat::none;
+    bool quantized() const { return layers != QuantFormat::none || head != QuantFormat::none; }
+    friend bool operator==(const WeightFormats&, const WeightFormats&) = default;
+};
+// What "int8" or "int4" means for a whole model: the head, whose errors nothing evens out, has 8
+// bits.
+WeightFormats weight_formats(QuantFormat layers);
+// Throws UsageError where a model whose weights are in a format is asked for what wants floats.
+void want_floats(const WeightFormats& formats, const char* what);
+
 struct ModelConfig {
     std::string model_type = "transnormer"; // transnormer or llama
 
@@ -65,6 +78,8 @@ struct ModelConfig {
     // llama's own. What only TransNormerLLM has stays at its default there.
     int64_t num_key_value_heads = 0; // heads of k and v, a divisor of H; 0: H
     double rope_theta = 10000;       // base of the rotary angles
+
+    WeightFormats weights; // "quantization_config" of the file; no choice of training
 
     bool is_llama() const { return model_type == "llama"; }
     int64_t key_value_heads() const {

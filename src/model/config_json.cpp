@@ -8,6 +8,8 @@
 namespace tnl {
 namespace {
 
+constexpr const char* kQuantMethod = "transnormer";
+
 [[noreturn]] void wrong(const std::string& file, const char* field, const Json& value,
                         const char* wanted) {
     fail("{}: field \"{}\" is {}, wanted {}", file, field, json_excerpt(value), wanted);
@@ -80,6 +82,24 @@ void settle_lrpe(const Json& json, const std::string& file, ModelConfig& config)
     } else if (given) {
         list.assign(layers, 0);
     }
+}
+
+// Of our own making, or none: weights in another's format are another's to read.
+WeightFormats formats_of(const Json& json, const std::string& file) {
+    const auto found = json.find("quantization_config");
+    if (found == json.end() || found->is_null()) return {};
+    const JsonFields fields(*found, file + ": quantization_config");
+    if (fields.text("quant_method") != kQuantMethod)
+        fail("{}: quantization_config: \"quant_method\" is {}, wanted \"{}\"", file,
+             json_excerpt(fields.at("quant_method")), kQuantMethod);
+    WeightFormats out;
+    for (const auto& [field, member] : {std::pair{"layers", &out.layers}, {"head", &out.head}})
+        try {
+            *member = quant_format_from_name(fields.text(field));
+        } catch (const UsageError& error) {
+            fail("{}: quantization_config: \"{}\": {}", file, field, error.what());
+        }
+    return out;
 }
 
 class Writer {
@@ -218,6 +238,7 @@ ModelConfig config_of(const Json& json, const std::string& name) {
                                  {"eos_token_id", &config.eos_token_id}})
             if (json.contains(field) && json.at(field).is_null()) *id = -1;
         if (!config.is_llama()) settle_lrpe(json, name, config);
+        config.weights = formats_of(json, name);
         config.validate();
     } catch (const UsageError& error) {
         fail("{}: {}", name, error.what());
@@ -242,6 +263,10 @@ std::string model_config_json(const ModelConfig& config) {
     for (const char* field : {"pad_token_id", "bos_token_id", "eos_token_id"})
         if (json[field] == -1) json[field] = nullptr;
     json["use_cache"] = true;
+    if (config.weights.quantized())
+        json["quantization_config"] = {{"quant_method", kQuantMethod},
+                                       {"layers", name_of(config.weights.layers)},
+                                       {"head", name_of(config.weights.head)}};
     return json.dump(2) + "\n";
 }
 

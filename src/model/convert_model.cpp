@@ -17,6 +17,7 @@ constexpr int64_t kPiece = int64_t{1} << 24; // elements
 ConvertedWeights convert_weights(const std::filesystem::path& source, const ModelConfig& config,
                                  const std::filesystem::path& directory,
                                  const ConvertOptions& options, ThreadPool& threads) {
+    want_floats(config.weights, "converting");
     const Model model(config);
     const ParamTable& table = model.params();
     const TensorFiles files(source);

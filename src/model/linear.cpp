@@ -6,13 +6,28 @@ namespace tnl {
 
 Tensor Weight::in(const Tensor& flat) const {
     if (offset < 0) return {};
+    TNL_CHECK(!quantized(), "a matrix in {}, wanted floats", name_of(format));
     void* data = flat.data ? static_cast<char*>(flat.data) + offset * size_of(flat.dtype) : nullptr;
     return rows == 0 ? Tensor(data, flat.dtype, {cols}) : Tensor(data, flat.dtype, {rows, cols});
 }
 
 Tensor Weight::in(const Gradients& grads) const {
     if (offset < grads.begin) return {};
-    return Weight{offset - grads.begin, rows, cols}.in(grads.flat);
+    return Weight{offset - grads.begin, rows, cols, format}.in(grads.flat);
+}
+
+QuantMatrix Weight::quantized_in(const Tensor& flat) const {
+    void* data = flat.data ? static_cast<char*>(flat.data) + offset * size_of(flat.dtype) : nullptr;
+    return {Tensor(data, DType::u8, {rows, quant_row_bytes(format, cols)}), cols, format};
+}
+
+void quantized_product(Run& run, Tensor y, Tensor x, const QuantMatrix& b, bool accumulate) {
+    const auto scope = run.scratch.scope();
+    const auto bytes =
+        static_cast<int64_t>(run.kernels.quant_workspace(x.shape[0], b.rows(), b.cols, run.dtype));
+    const Tensor workspace =
+        bytes > 0 ? run.scratch.tensor(DType::u8, {bytes}, "quant.workspace") : Tensor{};
+    run.kernels.quant_gemm(run.stream, y, x, b, accumulate ? 1 : 0, workspace);
 }
 
 bool LoraOptions::applies_to(const std::string& layer) const {
@@ -23,11 +38,11 @@ bool LoraOptions::applies_to(const std::string& layer) const {
 }
 
 Weight add_weight(ParamTable& table, const std::string& name, std::vector<int64_t> shape, Init init,
-                  bool adjacent) {
+                  bool adjacent, QuantFormat format) {
     const int64_t cols = shape.back();
     const int64_t rows = shape.size() == 1 ? 0 : shape.front();
-    const int index = table.add(name, std::move(shape), init, adjacent);
-    return {table[index].offset, rows, cols};
+    const int index = table.add(name, std::move(shape), init, adjacent, format);
+    return {table[index].offset, rows, cols, format};
 }
 
 namespace {
@@ -66,12 +81,12 @@ Linear::Linear(ParamTable& table, const std::vector<Part>& parts, int64_t in, bo
     int64_t out = 0;
     for (const Part& part : parts) {
         const bool first = out == 0;
-        const Weight w =
-            add_weight(table, part.name + ".weight", {part.out, in}, Init::normal, !first);
+        const Weight w = add_weight(table, part.name + ".weight", {part.out, in}, Init::normal,
+                                    !first, table.layers());
         out += part.out;
-        if (first) weight_.offset = w.offset;
+        if (first) weight_ = w;
     }
-    weight_ = {weight_.offset, out, in};
+    weight_.rows = out;
     if (!bias) return;
     for (size_t i = 0; i < parts.size(); ++i) {
         const Weight b =
@@ -133,8 +148,10 @@ Fp8Matrix Linear::keep(Arena& arena, const Run& run, int64_t rows) const {
 void Linear::forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate,
                      const Fp8Matrix& kept) const {
     const float beta = accumulate ? 1 : 0;
-    const Tensor w = weight_.in(weights);
-    if (narrow(run)) {
+    const Tensor w = weight_.quantized() ? Tensor{} : weight_.in(weights);
+    if (weight_.quantized()) {
+        quantized_product(run, y, x, weight_.quantized_in(weights), accumulate);
+    } else if (narrow(run)) {
         const auto scope = run.scratch.scope();
         Narrowed x8, w8 = narrowed(run, w, Fp8Format::e4m3, true, false);
         if (kept.codes.rank) {

@@ -20,12 +20,19 @@ struct Weight {
     int64_t offset = -1; // -1: absent
     int64_t rows = 0;    // 0: a vector of `cols`
     int64_t cols = 0;
+    QuantFormat format = QuantFormat::none;
     explicit operator bool() const { return offset >= 0; }
-    Tensor in(const Tensor& flat) const;
+    bool quantized() const { return format != QuantFormat::none; }
+    Tensor in(const Tensor& flat) const; // of floats
+    QuantMatrix quantized_in(const Tensor& flat) const;
     Tensor in(const Gradients& grads) const; // absent where frozen
 };
 Weight add_weight(ParamTable& table, const std::string& name, std::vector<int64_t> shape,
-                  Init init = Init::normal, bool adjacent = false);
+                  Init init = Init::normal, bool adjacent = false,
+                  QuantFormat format = QuantFormat::none);
+
+// y = x b^T, added to y when accumulate.
+void quantized_product(Run& run, Tensor y, Tensor x, const QuantMatrix& b, bool accumulate);
 
 // y = x W^T (+ b):  x [N,in]  W [out,in]  b [out]  y [N,out]. Several outputs of one input may be
 // fused: their matrices are adjacent in the flat buffer and act as one.
@@ -38,6 +45,8 @@ Weight add_weight(ParamTable& table, const std::string& name, std::vector<int64_
 // matrix its own: their A are adjacent and act as one. W and b are frozen then, and
 //   dh = s dy B    dx = dy W + dh A    dA += dh^T x    dB += s dy^T h
 // in the run's dtype. h is made again in the backward.
+//
+// Where the table keeps layers in 8 or 4 bits there is a forward alone.
 class Linear {
   public:
     enum class Width { any, dtype }; // of products: as the run says, or always in its dtype
@@ -70,16 +79,15 @@ class Linear {
     // added to y when accumulate
     void forward(Run& run, const Tensor& weights, Tensor y, Tensor x, bool accumulate = false,
                  const Fp8Matrix& kept = {}) const;
-    // Whether few_rows pays for this layer: no bias or adapters, no products of 8 bits, few enough
-    // rows.
+    // Whether few_rows pays for this layer: no bias or adapters, W and products in the run's
+    // dtype, few enough rows.
     bool few_rows_pays(const Run& run, int64_t rows) const {
-        return !bias_ && low_.empty() && !narrow(run) &&
-               run.kernels.few_rows_pays(rows, in(), run.dtype);
+        return plain(run) && run.kernels.few_rows_pays(rows, in(), run.dtype);
     }
-    // W where y = x W^T is all there is to it: no bias or adapters, no products of 8 bits; else
-    // absent.
+    // W where y = x W^T is all there is to it: no bias or adapters, W and products in the run's
+    // dtype; else absent.
     Tensor alone(const Run& run, const Tensor& weights) const {
-        return bias_ || !low_.empty() || narrow(run) ? Tensor{} : weight_.in(weights);
+        return plain(run) ? weight_.in(weights) : Tensor{};
     }
     // call, of which b is W
     void few_rows(Run& run, const Tensor& weights, FewRows call) const;
@@ -94,6 +102,9 @@ class Linear {
     explicit operator bool() const { return static_cast<bool>(weight_); }
 
   private:
+    bool plain(const Run& run) const {
+        return !bias_ && low_.empty() && !narrow(run) && !weight_.quantized();
+    }
     bool narrow(const Run& run) const {
         return run.products == Products::fp8 && width_ == Width::any;
     }

@@ -64,6 +64,7 @@ Model::Model(ModelConfig config, LoraOptions lora)
     : config_(std::move(config)), lora_(std::move(lora)) {
     config_.validate();
     const int64_t C = config_.decoder_embed_dim;
+    params_.keep_layers_as(config_.weights.layers);
     embed_ = add_weight(params_, "model.embed_tokens.weight", {config_.vocab_size, C});
     if (config_.position_embeddings > 0)
         positions_ =
@@ -71,9 +72,13 @@ Model::Model(ModelConfig config, LoraOptions lora)
     for (int64_t l = 0; l < config_.decoder_layers; ++l)
         blocks_.emplace_back(params_, fmt::format("model.layers.{}", l), config_, l);
     final_norm_ = Norm(params_, config_.is_llama() ? "model.norm" : "model.final_norm", C, config_);
-    head_ = config_.tie_word_embeddings
+    const QuantFormat head = config_.weights.head;
+    head_ = config_.tie_word_embeddings && head == QuantFormat::none
                 ? embed_
-                : add_weight(params_, "lm_head.weight", {config_.vocab_size, C});
+                : add_weight(params_, "lm_head.weight", {config_.vocab_size, C}, Init::normal,
+                             false, head);
+    if (config_.tie_word_embeddings && head != QuantFormat::none)
+        params_.mark_copy(params_.find("lm_head.weight"));
     if (lora_.rank == 0) return;
     TNL_CHECK(lora_.rank > 0, "adapters of rank {}, wanted 1 or more", lora_.rank);
     params_.freeze();
@@ -136,7 +141,8 @@ StepShape Model::step_shape(DType dtype) const {
 
 bool Model::decode_step(Run& run, const Tensor& weights, Tensor logits, Tensor chosen,
                         const Batch& batch, const States& states, Tensor workspace) const {
-    if (batch.rows() != 1 || positions_ || !final_norm_.keeps_output()) return false;
+    if (batch.rows() != 1 || positions_ || !final_norm_.keeps_output() || head_.quantized())
+        return false;
     DecodeStep step;
     for (size_t l = 0; l < blocks_.size(); ++l) {
         if (!blocks_[l].describe(run, weights, step)) return false;
@@ -160,6 +166,8 @@ bool Model::decode_step(Run& run, const Tensor& weights, Tensor logits, Tensor c
 }
 
 void Model::logits(Run& run, const Tensor& weights, Tensor logits, Tensor h) const {
+    if (head_.quantized())
+        return quantized_product(run, logits, h, head_.quantized_in(weights), false);
     const Tensor head = head_.in(weights);
     if (run.kernels.few_rows_pays(h.shape[0], h.shape[1], run.dtype)) {
         FewRows call;
@@ -176,6 +184,7 @@ void Model::head_loss(Run& run, const Tensor& weights, Tensor loss, Tensor h, co
     const auto scope = run.scratch.scope();
     const int64_t N = batch.rows();
     const bool gradient = dh.rank != 0;
+    if (gradient) want_floats(config_.weights, "a backward pass");
     const Tensor dhead = gradient ? head_.in(Gradients{grads, params_.trained_begin()}) : Tensor{};
     chunk = std::min(chunk, N);
     const Tensor buffer = run.scratch.tensor(run.dtype, {chunk, config_.vocab_size}, "head.logits");

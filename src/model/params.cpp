@@ -26,18 +26,27 @@ int64_t product(const std::string& name, const std::vector<int64_t>& shape) {
 
 } // namespace
 
-int ParamTable::add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent) {
+int64_t Param::bytes() const { return shape.front() * quant_row_bytes(format, shape.back()); }
+
+bool ParamTable::quantized() const {
+    return std::ranges::any_of(params_,
+                               [](const Param& p) { return p.format != QuantFormat::none; });
+}
+
+int ParamTable::add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent,
+                    QuantFormat format) {
     TNL_CHECK(find(name) < 0, "parameter {} added twice", name);
     TNL_CHECK(!adjacent || !params_.empty(), "parameter {} has none before it to adjoin", name);
     Param p;
     p.size = product(name, shape);
-    p.offset = adjacent ? params_.back().offset + params_.back().size : flat_size_;
+    p.offset = adjacent ? params_.back().offset + params_.back().elements() : flat_size_;
     p.name = std::move(name);
     p.shape = std::move(shape);
     p.init = init;
+    p.format = format;
     // theta [H,1,D] is a vector of angles: decaying it would change the encoding.
     p.decay = p.shape.size() == 2;
-    const int64_t end = p.offset + p.size;
+    const int64_t end = p.offset + p.elements();
     flat_size_ = (end + kAlign - 1) / kAlign * kAlign;
     params_.push_back(std::move(p));
     return static_cast<int>(params_.size()) - 1;
@@ -66,7 +75,7 @@ std::span<const Param> ParamTable::adapters() const {
 namespace {
 int64_t count_of(std::span<const Param> params) {
     int64_t count = 0;
-    for (const Param& p : params) count += p.size;
+    for (const Param& p : params) count += p.copy ? 0 : p.size;
     return count;
 }
 } // namespace
@@ -78,6 +87,7 @@ Tensor ParamTable::view(const Tensor& flat, int index) const {
     TNL_CHECK(flat.is({flat_size_}), "flat buffer has shape {}, wanted [{}]", flat.shape_string(),
               flat_size_);
     const Param& p = (*this)[index];
+    TNL_CHECK(p.format == QuantFormat::none, "{} is {}, wanted floats", p.name, name_of(p.format));
     void* data =
         flat.data ? static_cast<char*>(flat.data) + p.offset * size_of(flat.dtype) : nullptr;
     return Tensor(data, flat.dtype, p.shape.data(), static_cast<int>(p.shape.size()));
@@ -95,6 +105,7 @@ void fill_theta(const Param& p, float* out) {
 } // namespace
 
 void initialize(const ParamTable& table, const ModelConfig& config, uint64_t seed, float* flat) {
+    want_floats(config.weights, "initialize");
     std::fill(flat + table.trained_begin(), flat + table.flat_size(), 0.0f);
     ThreadPool pool;
     for (const Param& p : table.trained()) {

@@ -19,7 +19,13 @@ struct Param {
     Init init = Init::normal;
     bool decay = true;  // weight decay applies (matrices only)
     int64_t offset = 0; // first element in the flat buffer
-    int64_t size = 0;
+    int64_t size = 0;   // numbers
+    // A matrix in fewer bits lies in the flat buffer as bytes (ops/quant/quant.h), in the place of
+    // half as many elements: all of it where elements have 16 bits.
+    QuantFormat format = QuantFormat::none;
+    bool copy = false;     // of another's numbers: the head in fewer bits beside tied embeddings
+    int64_t bytes() const; // of such a matrix
+    int64_t elements() const { return format == QuantFormat::none ? size : bytes() / 2; }
 };
 
 class ParamTable {
@@ -27,7 +33,14 @@ class ParamTable {
     // Appends a parameter and returns its index. With `adjacent` it follows the previous one
     // without alignment padding, so that both can be used as one matrix (l1 and l2 of the gated
     // unit).
-    int add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent = false);
+    int add(std::string name, std::vector<int64_t> shape, Init init, bool adjacent = false,
+            QuantFormat format = QuantFormat::none);
+
+    // In what the matrices of linear layers are kept that are added from now on.
+    void keep_layers_as(QuantFormat format) { layers_ = format; }
+    QuantFormat layers() const { return layers_; }
+    void mark_copy(int index) { params_[static_cast<size_t>(index)].copy = true; }
+    bool quantized() const; // whether any is in fewer bits
 
     // What was added so far gets no gradients, moments or master weights; what comes after does:
     // the adapters (lora.h). Buffers of those hold [trained_begin, flat_size).
@@ -43,7 +56,7 @@ class ParamTable {
     const Param& operator[](int index) const { return params_[static_cast<size_t>(index)]; }
     int find(const std::string& name) const;         // -1 if absent
     int64_t flat_size() const { return flat_size_; } // elements, padding included
-    int64_t parameter_count() const;                 // of all
+    int64_t parameter_count() const;                 // of all, copies once
     int64_t trained_count() const;
 
     // View of parameter `index` in a flat buffer [flat_size].
@@ -53,6 +66,7 @@ class ParamTable {
     std::vector<Param> params_;
     int64_t flat_size_ = 0, trained_begin_ = 0;
     size_t frozen_ = 0; // parameters
+    QuantFormat layers_ = QuantFormat::none;
 };
 
 // Writes the initial values of what is trained into a host f32 buffer of flat_size elements, where

@@ -12,6 +12,8 @@ Kernels dry_kernels(const Kernels& real) {
         .bias_backward = [](Stream&, Tensor, Tensor) {},
         .fp8_quantize = [](Stream&, Fp8Matrix, Tensor, Tensor) {},
         .fp8_gemm = [](Stream&, Tensor, Fp8Matrix, Fp8Matrix, float, bool) {},
+        .quant_gemm = [](Stream&, Tensor, Tensor, QuantMatrix, float, Tensor) {},
+        .quant_workspace = real.quant_workspace,
         .embed_forward = [](Stream&, Tensor, Tensor, Tensor, float) {},
         .embed_backward = [](Stream&, Tensor, Tensor, Tensor, float) {},
         .norm_forward = [](Stream&, Tensor, Tensor, Tensor, NormKind, NormWeights, float) {},

@@ -11,6 +11,8 @@ void few_rows(Stream&, const FewRows&);
 bool few_rows_pays(int64_t M, int64_t K, DType dtype);
 void fp8_quantize(Stream&, Fp8Matrix y, Tensor transposed, Tensor x);
 void fp8_gemm(Stream&, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fast);
+void quant_gemm(Stream&, Tensor c, Tensor a, QuantMatrix b, float beta, Tensor workspace);
+size_t quant_workspace(int64_t M, int64_t N, int64_t K, DType dtype);
 void bias_forward(Stream&, Tensor y, Tensor bias);
 void bias_backward(Stream&, Tensor dbias, Tensor dy);
 

@@ -12,6 +12,7 @@
 
 #include "ops/fp8/fp8.h"
 #include "ops/lightning/lightning.h"
+#include "ops/quant/quant.h"
 #include "ops/softmax/softmax.h"
 #include "tensor/device.h"
 
@@ -153,6 +154,14 @@ struct Kernels {
     // c[M,N] = a[M,K] b[N,K]^T + beta c. c: bf16 or f32; N and K: multiples of 16; a, b: contiguous
     // and not both e5m2; beta as above. fast: a GPU may keep fewer digits of sums than f32 has.
     void (*fp8_gemm)(Stream&, Tensor c, Fp8Matrix a, Fp8Matrix b, float beta, bool fast);
+
+    // ---- weights of 8 or 4 bits: ops/quant/quant.h ----
+    // c[M,N] = a[M,K] b[N,K]^T + beta c; c: a's dtype, or f32 for bf16; beta as above. The CPU
+    // rounds a to 16 bits (int8) or 8 bits (int4), group by group of b, and sums whole numbers: a
+    // row of c is there a function of the same row of a alone, not of M. A GPU rounds b to a's
+    // dtype where M is large. workspace: u8, quant_workspace bytes.
+    void (*quant_gemm)(Stream&, Tensor c, Tensor a, QuantMatrix b, float beta, Tensor workspace);
+    size_t (*quant_workspace)(int64_t M, int64_t N, int64_t K, DType dtype);
 
     // ---- embedding ----
     // y[N,C] = scale * table[ids[N]]; ids i32, each in [0, V) (the caller checks)

@@ -11,6 +11,7 @@
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
 #include "ops/position/rope.h"
+#include "ops/quant/quant_cpu.h"
 #include "ops/sample/sample.h"
 #include "ops/step/step.h"
 
@@ -26,6 +27,8 @@ const Kernels& cpu_kernels() {
         .bias_backward = fast::bias_backward,
         .fp8_quantize = oracle::fp8_quantize,
         .fp8_gemm = fast::fp8_gemm,
+        .quant_gemm = fast::quant_gemm,
+        .quant_workspace = [](int64_t, int64_t, int64_t, DType) { return size_t{0}; },
         .embed_forward = fast::embed_forward,
         .embed_backward = fast::embed_backward,
         .norm_forward = fast::norm_forward,

@@ -12,6 +12,8 @@ const Kernels* cuda_kernels() {
         .bias_backward = cuda::bias_backward,
         .fp8_quantize = cuda::fp8_quantize,
         .fp8_gemm = cuda::fp8_gemm,
+        .quant_gemm = cuda::quant_gemm,
+        .quant_workspace = cuda::quant_workspace,
         .embed_forward = cuda::embed_forward,
         .embed_backward = cuda::embed_backward,
         .norm_forward = cuda::norm_forward,

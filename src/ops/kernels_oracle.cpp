@@ -11,6 +11,7 @@
 #include "ops/norm/norm.h"
 #include "ops/position/position.h"
 #include "ops/position/rope.h"
+#include "ops/quant/quant_cpu.h"
 #include "ops/sample/sample.h"
 #include "ops/step/step.h"
 
@@ -26,6 +27,8 @@ const Kernels& cpu_oracle_kernels() {
         .bias_backward = oracle::bias_backward,
         .fp8_quantize = oracle::fp8_quantize,
         .fp8_gemm = oracle::fp8_gemm,
+        .quant_gemm = oracle::quant_gemm,
+        .quant_workspace = [](int64_t, int64_t, int64_t, DType) { return size_t{0}; },
         .embed_forward = oracle::embed_forward,
         .embed_backward = oracle::embed_backward,
         .norm_forward = oracle::norm_forward,

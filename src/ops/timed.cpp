@@ -49,6 +49,7 @@ double bytes_of(const Tensor& x) {
     return x.rank == 0 ? 0 : static_cast<double>(x.size() * size_of(x.dtype));
 }
 double bytes_of(const Fp8Matrix& x) { return bytes_of(x.codes); }
+double bytes_of(const QuantMatrix& x) { return bytes_of(x.bytes); }
 double bytes_of(const FewRows& c) {
     return bytes_of(c.a) + bytes_of(c.b) + bytes_of(c.g) + (c.beta == 0 ? 1 : 2) * bytes_of(c.c);
 }
@@ -170,6 +171,7 @@ Kernels timed_kernels(const Kernels& real, Device* device) {
 #define TNL_WRAP(member) wrap<&Kernels::member>(table, #member)
     TNL_WRAP(few_rows);
     TNL_WRAP(fp8_quantize);
+    TNL_WRAP(quant_gemm);
     TNL_WRAP(bias_forward);
     TNL_WRAP(bias_backward);
     TNL_WRAP(embed_forward);

@@ -196,6 +196,7 @@ double measure_step_seconds(const TrainConfig& config, const Model& model, Devic
 }
 
 std::vector<float> first_weights(const TrainConfig& config, const Model& model) {
+    want_floats(model.config().weights, "training");
     std::vector<float> flat(static_cast<size_t>(model.params().flat_size()));
     if (!config.init.empty()) {
         ThreadPool threads(config.train.threads);

@@ -27,6 +27,16 @@ template <class S> struct NormBackwardRow {
     float mean, rstd;
 };
 
+// A few rows of activations as whole numbers, for products with quantized weights (quant/quant.h):
+// of group g of row m, codes[m * ld + ..] times scales[m * groups + g]. 16 bits for weights of 8,
+// 8 bits for weights of 4.
+template <class Code> struct QuantRows {
+    const Code* codes;
+    const float* scales;  // 8 more may be read than there are
+    const float* offsets; // -8 or -128 times the codes' sum, likewise
+    int64_t ld, groups;   // K in whole groups
+};
+
 template <class S> struct RowLoops {
     // exp takes a whole row, the others any part of one
     void (*act_forward)(S* y, const S* x, int64_t n, Activation act);
@@ -57,6 +67,11 @@ template <class S> struct RowLoops {
     // out[m][r] = a_m . b_r for M rows of a (f32, at most 8) and R rows of b
     void (*dot_rows)(float* out, int64_t ld_out, const float* a, int64_t lda, int64_t M, const S* b,
                      int64_t ldb, int64_t R, int64_t K);
+    // A row of QuantRows; codes have zeros up to whole groups.
+    void (*quant_narrow16)(int16_t* codes, float* scales, float* offsets, const S* x, int64_t K,
+                           int64_t group);
+    void (*quant_narrow8)(int8_t* codes, float* scales, float* offsets, const S* x, int64_t K,
+                          int64_t group);
 };
 
 struct SimdKernels {
@@ -72,6 +87,11 @@ struct SimdKernels {
     // dot_rows of bf16 rows as they are; null where the processor does not multiply bf16
     void (*dot_bf16)(float* out, int64_t ld_out, const bf16* a, int64_t lda, int64_t M,
                      const bf16* b, int64_t ldb, int64_t R, int64_t K);
+    // out[m][r] = a_m . b_r for M rows of a, at most 8, and R rows of weights in 8 or 4 bits
+    void (*dot_int8)(float* out, int64_t ld_out, const QuantRows<int16_t>& a, int64_t M,
+                     const uint8_t* b, int64_t row_bytes, int64_t R);
+    void (*dot_int4)(float* out, int64_t ld_out, const QuantRows<int8_t>& a, int64_t M,
+                     const uint8_t* b, int64_t row_bytes, int64_t R);
 };
 
 const SimdKernels& simd_baseline();

@@ -1,4 +1,5 @@
 #include "ops/gemm/gemv_bf16_loops.h"
+#include "ops/quant/quant_loops_avx2.h"
 #include "ops/simd/table.h"
 
 namespace tnl {
@@ -12,7 +13,8 @@ constexpr SimdKernels with_bf16_products(SimdKernels kernels) {
 } // namespace
 
 const SimdKernels& simd_avx512_bf16() {
-    static constexpr SimdKernels kernels = with_bf16_products(simd_table<64>("avx512_bf16"));
+    static constexpr SimdKernels kernels =
+        with_bf16_products(with_avx2_quant(simd_table<64>("avx512_bf16")));
     return kernels;
 }
 

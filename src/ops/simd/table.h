@@ -10,6 +10,7 @@
 #include "ops/loss/loss_loops.h"
 #include "ops/norm/norm_loops.h"
 #include "ops/position/lrpe_loops.h"
+#include "ops/quant/quant_loops.h"
 #include "ops/simd/simd.h"
 #include "ops/softmax/softmax_loops.h"
 
@@ -35,6 +36,8 @@ template <class S, int kBytes> constexpr RowLoops<S> row_loops() {
         .sum = simd_loops::sum<S>,
         .adamw = simd_loops::adamw<S>,
         .dot_rows = simd_loops::dot_rows<S, kBytes>,
+        .quant_narrow16 = simd_loops::quant_narrow<S, int16_t>,
+        .quant_narrow8 = simd_loops::quant_narrow<S, int8_t>,
     };
 }
 
@@ -49,6 +52,8 @@ template <int kBytes> constexpr SimdKernels simd_table(const char* name) {
         .softmax_more = simd_loops::softmax_more,
         .softmax_slope = simd_loops::softmax_slope,
         .dot_bf16 = nullptr,
+        .dot_int8 = simd_loops::dot_quant<simd_loops::Int8>,
+        .dot_int4 = simd_loops::dot_quant<simd_loops::Int4>,
     };
 }
 
