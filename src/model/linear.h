@@ -84,10 +84,12 @@ class Linear {
     bool few_rows_pays(const Run& run, int64_t rows) const {
         return plain(run) && run.kernels.few_rows_pays(rows, in(), run.dtype);
     }
-    // W where y = x W^T is all there is to it: no bias or adapters, W and products in the run's
-    // dtype; else absent.
-    Tensor alone(const Run& run, const Tensor& weights) const {
-        return plain(run) ? weight_.in(weights) : Tensor{};
+    // W where y = x W^T is all there is to it: no bias or adapters, no products of 8 bits of the
+    // run; else absent.
+    StepMatrix alone(const Run& run, const Tensor& weights) const {
+        if (plain(run)) return weight_.in(weights);
+        const bool codes = !bias_ && low_.empty() && weight_.quantized();
+        return codes ? StepMatrix(weight_.quantized_in(weights)) : StepMatrix();
     }
     // call, of which b is W
     void few_rows(Run& run, const Tensor& weights, FewRows call) const;

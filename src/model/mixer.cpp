@@ -185,7 +185,7 @@ bool Mixer::describe(const Run& run, const Tensor& weights, DecodeStep& step,
     step.qk_act = qk_act_;
     step.v_act = v_act_;
     step.gate_act = gate_act_;
-    return layer.qkvu.rank != 0 && layer.out.rank != 0;
+    return !layer.qkvu.absent() && !layer.out.absent();
 }
 
 void Mixer::step(Run& run, const Tensor& weights, Tensor x, const Norm& norm, const Batch& batch,

@@ -134,6 +134,8 @@ StepShape Model::step_shape(DType dtype) const {
     s.F = config_.glu_dim;
     s.V = config_.vocab_size;
     s.keys = 2 * s.width;
+    s.matrices = config_.weights.layers;
+    s.head = config_.weights.head;
     s.acts = {config_.qk_activation(), config_.value_activation(), config_.gate_activation(),
               Activation::identity};
     return s;
@@ -141,8 +143,7 @@ StepShape Model::step_shape(DType dtype) const {
 
 bool Model::decode_step(Run& run, const Tensor& weights, Tensor logits, Tensor chosen,
                         const Batch& batch, const States& states, Tensor workspace) const {
-    if (batch.rows() != 1 || positions_ || !final_norm_.keeps_output() || head_.quantized())
-        return false;
+    if (batch.rows() != 1 || positions_ || !final_norm_.keeps_output()) return false;
     DecodeStep step;
     for (size_t l = 0; l < blocks_.size(); ++l) {
         if (!blocks_[l].describe(run, weights, step)) return false;
@@ -151,7 +152,10 @@ bool Model::decode_step(Run& run, const Tensor& weights, Tensor logits, Tensor c
     step.ids = batch.ids;
     step.positions = batch.positions;
     step.embed = embed_.in(weights);
-    step.head = head_.in(weights);
+    if (head_.quantized())
+        step.head = head_.quantized_in(weights);
+    else
+        step.head = head_.in(weights);
     step.embed_scale = static_cast<float>(config_.embed_scale());
     step.slopes = run.slopes;
     step.eps = config_.eps();

@@ -52,7 +52,7 @@ bool Sglu::describe(const Run& run, const Tensor& weights, DecodeStep& step,
     layer.uv = in_.alone(run, weights);
     layer.down = out_.alone(run, weights);
     step.glu_act = act_;
-    return layer.uv.rank != 0 && layer.down.rank != 0;
+    return !layer.uv.absent() && !layer.down.absent();
 }
 
 void Sglu::project(Run& run, const Tensor& weights, Tensor x, Saved& saved) const {

@@ -72,14 +72,28 @@ struct FewRows {
 };
 constexpr int64_t kFewRows = 8;
 
-// One layer of a DecodeStep. Weights and states are contiguous, states are changed in place.
+// A matrix of weights of a DecodeStep: floats [rows, cols], or codes.
+struct StepMatrix {
+    Tensor floats;
+    QuantMatrix codes;
+    StepMatrix() = default;
+    StepMatrix(Tensor matrix) : floats(matrix) {}                // NOLINT(*-explicit-*)
+    StepMatrix(QuantMatrix matrix) : codes(std::move(matrix)) {} // NOLINT(*-explicit-*)
+    bool absent() const { return floats.rank == 0 && !codes; }
+    QuantFormat format() const { return codes.format; }
+    const Tensor& memory() const { return codes ? codes.bytes : floats; }
+    int64_t rows() const { return memory().shape[0]; }
+};
+
+// One layer of a DecodeStep. Weights and states are contiguous, states are changed in place. All
+// matrices of all layers have one format.
 struct StepLayer {
-    Tensor qkvu;  // [4 H E, C]
-    Tensor theta; // [H,E], absent: no LRPE
-    Tensor out;   // [C, H E]
-    Tensor uv;    // [2F, C]
-    Tensor down;  // [C, F]
-    Tensor state; // [1,H,D,E] acc, D = 2E with LRPE, else E
+    StepMatrix qkvu; // [4 H E, C]
+    Tensor theta;    // [H,E], absent: no LRPE
+    StepMatrix out;  // [C, H E]
+    StepMatrix uv;   // [2F, C]
+    StepMatrix down; // [C, F]
+    Tensor state;    // [1,H,D,E] acc, D = 2E with LRPE, else E
 };
 
 // One token of one sequence through a whole TransNormerLLM of gates of full rank and norms without
@@ -93,7 +107,8 @@ struct StepLayer {
 struct DecodeStep {
     std::vector<StepLayer> layers;
     Tensor ids, positions; // [1] i32
-    Tensor embed, head;    // [V,C]
+    Tensor embed;          // [V,C]
+    StepMatrix head;       // [V,C]
     float embed_scale = 1; //
     Tensor slopes;         // [L,H] acc
     float eps = 0;         // of every norm
@@ -105,9 +120,10 @@ struct DecodeStep {
 };
 struct StepShape {
     DType dtype = DType::f32;
-    int64_t layers = 0, C = 0, heads = 0, width = 0, F = 0, V = 0; // width: E
-    int64_t keys = 0;                                              // the largest D
-    std::array<Activation, 4> acts{};                              // qk, v, gate, glu
+    int64_t layers = 0, C = 0, heads = 0, width = 0, F = 0, V = 0;      // width: E
+    int64_t keys = 0;                                                   // the largest D
+    std::array<Activation, 4> acts{};                                   // qk, v, gate, glu
+    QuantFormat matrices = QuantFormat::none, head = QuantFormat::none; // of layers; the head
     int64_t hidden() const { return heads * width; }
 };
 

@@ -54,10 +54,10 @@ double bytes_of(const FewRows& c) {
     return bytes_of(c.a) + bytes_of(c.b) + bytes_of(c.g) + (c.beta == 0 ? 1 : 2) * bytes_of(c.c);
 }
 double bytes_of(const DecodeStep& c) {
-    double sum = bytes_of(c.head);
+    double sum = bytes_of(c.head.memory());
     for (const StepLayer& l : c.layers)
-        sum += bytes_of(l.qkvu) + bytes_of(l.out) + bytes_of(l.uv) + bytes_of(l.down) +
-               2 * bytes_of(l.state);
+        sum += bytes_of(l.qkvu.memory()) + bytes_of(l.out.memory()) + bytes_of(l.uv.memory()) +
+               bytes_of(l.down.memory()) + 2 * bytes_of(l.state);
     return sum;
 }
 double bytes_of(const LightningForward& c) {

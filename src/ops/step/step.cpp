@@ -16,13 +16,26 @@ void check(const Tensor& x, std::initializer_list<int64_t> shape, DType dtype, c
               x.shape_string(), name_of(dtype), Tensor(nullptr, dtype, shape).shape_string());
 }
 
+void check(const StepMatrix& x, int64_t rows, int64_t cols, DType dtype, QuantFormat format,
+           const char* what) {
+    TNL_CHECK(x.format() == format, "decode_step: {} in {}, wanted {} as the others", what,
+              name_of(x.format()), name_of(format));
+    if (!x.codes) return check(x.floats, {rows, cols}, dtype, what);
+    TNL_CHECK(x.codes.cols == cols, "decode_step: {} has {} columns, wanted {}", what, x.codes.cols,
+              cols);
+    check(x.codes.bytes, {rows, quant_row_bytes(format, cols)}, DType::u8, what);
+}
+
 // The split under which the slowest warp of a block has least to do.
 void choose_splits(StepPlan::Product& product, int64_t blocks) {
+    const int64_t unit = product.format == QuantFormat::none
+                             ? kPack
+                             : quant_block_bytes(product.format, kQuantBlock);
     constexpr int64_t kItem = 384; // bytes in the time that a pair's sums take to be made and sent
     const int64_t pairs = most_of(product.pairs, blocks);
     int64_t least = 0;
     for (const int splits : {1, 2, 4, 8, 16}) {
-        const int64_t bytes = up(most_of(product.row_bytes, splits), kPack);
+        const int64_t bytes = up(most_of(product.row_bytes, splits), unit);
         if (bytes * (splits - 1) >= product.row_bytes) continue; // the last would have nothing
         const int64_t rounds = most_of(pairs, StepPlan::kWarps / splits);
         const int64_t cost = rounds * (bytes + kItem * (splits > 1 ? 2 : 1));
@@ -37,9 +50,10 @@ void choose_splits(StepPlan::Product& product, int64_t blocks) {
 
 StepShape check_decode_step(const DecodeStep& call) {
     TNL_CHECK(!call.layers.empty(), "decode_step: no layers");
-    TNL_CHECK(call.layers.front().state.rank == 4 && call.layers.front().uv.rank == 2,
+    const Tensor& uv = call.layers.front().uv.memory();
+    TNL_CHECK(call.layers.front().state.rank == 4 && uv.rank == 2,
               "decode_step: the first layer's state has shape {}, its uv {}, wanted ranks 4 and 2",
-              call.layers.front().state.shape_string(), call.layers.front().uv.shape_string());
+              call.layers.front().state.shape_string(), uv.shape_string());
     const auto& state = call.layers.front().state.shape;
     StepShape s;
     s.dtype = call.embed.dtype;
@@ -48,22 +62,24 @@ StepShape check_decode_step(const DecodeStep& call) {
     s.C = call.embed.dims<2>("embed")[1];
     s.heads = state[1];
     s.width = state[3];
-    s.F = call.layers.front().uv.shape[0] / 2;
+    s.F = call.layers.front().uv.rows() / 2;
+    s.matrices = call.layers.front().uv.format();
+    s.head = call.head.format();
     s.acts = {call.qk_act, call.v_act, call.gate_act, call.glu_act};
     const DType acc = s.dtype == DType::f64 ? DType::f64 : DType::f32;
     TNL_CHECK(is_float(s.dtype) && s.dtype != DType::f16,
               "decode_step: {}, wanted f64, f32 or bf16", name_of(s.dtype));
     for (const StepLayer& layer : call.layers) {
-        check(layer.qkvu, {4 * s.hidden(), s.C}, s.dtype, "qkvu");
-        check(layer.out, {s.C, s.hidden()}, s.dtype, "out");
-        check(layer.uv, {2 * s.F, s.C}, s.dtype, "uv");
-        check(layer.down, {s.C, s.F}, s.dtype, "down");
+        check(layer.qkvu, 4 * s.hidden(), s.C, s.dtype, s.matrices, "qkvu");
+        check(layer.out, s.C, s.hidden(), s.dtype, s.matrices, "out");
+        check(layer.uv, 2 * s.F, s.C, s.dtype, s.matrices, "uv");
+        check(layer.down, s.C, s.F, s.dtype, s.matrices, "down");
         if (layer.theta.rank) check(layer.theta, {s.heads, s.width}, s.dtype, "theta");
         const int64_t keys = (layer.theta.rank ? 2 : 1) * s.width;
         s.keys = std::max(s.keys, keys);
         check(layer.state, {1, s.heads, keys, s.width}, acc, "state");
     }
-    check(call.head, {s.V, s.C}, s.dtype, "head");
+    check(call.head, s.V, s.C, s.dtype, s.head, "head");
     check(call.ids, {1}, DType::i32, "ids");
     check(call.positions, {1}, DType::i32, "positions");
     check(call.slopes, {s.layers, s.heads}, acc, "slopes");
@@ -127,13 +143,24 @@ std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t sh
         plan.blocks = s.heads * plan.cluster;
         plan.columns = s.width / plan.cluster;
     }
+    bool whole = true; // groups of codes
     const auto product = [&](StepProduct which, int64_t rows, int64_t columns) {
         auto& out = plan.products[static_cast<size_t>(which)];
+        out.format = which == StepProduct::head ? s.head : s.matrices;
         out.rows = rows;
         out.pairs = (rows + 1) / 2;
-        out.row_bytes = columns * size_of(s.dtype);
+        const int64_t bytes = columns * size_of(s.dtype);
+        if (out.format == QuantFormat::none) {
+            out.row_bytes = bytes;
+            out.piece_bytes = StepPlan::kPiece;
+        } else {
+            whole = whole && columns % quant_group(out.format) == 0;
+            out.row_bytes = quant_row_bytes(out.format, columns);
+            out.piece_bytes =
+                StepPlan::blocks_of(out.format) * quant_block_bytes(out.format, kQuantBlock);
+        }
         choose_splits(out, plan.blocks);
-        plan.row_bytes = std::max(plan.row_bytes, out.row_bytes);
+        plan.row_bytes = std::max(plan.row_bytes, bytes);
     };
     product(StepProduct::qkvu, 4 * s.hidden(), s.C);
     product(StepProduct::out, s.C, s.hidden());
@@ -145,7 +172,7 @@ std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t sh
     plan.pairs_most = most_of(s.C / 2, plan.blocks);
     plan.vectors = most_of(std::max(s.C, s.hidden()), kVector * StepPlan::kThreads);
     plan.states = most_of(plan.groups_most * s.keys * StepPlan::kColumns, 4 * StepPlan::kThreads);
-    if (plan.vectors > StepPlan::kMostVectors || plan.states > StepPlan::kMostStates ||
+    if (!whole || plan.vectors > StepPlan::kMostVectors || plan.states > StepPlan::kMostStates ||
         plan.groups_most > StepPlan::kMostGroups)
         return {};
     // Attention's numbers lie where a row lies otherwise: q and k, v, and sums of 16 keys.

@@ -30,7 +30,7 @@ constexpr int kStepProducts = 5;
 struct StepPlan {
     static constexpr int kWarps = 16, kThreads = kWarps * 32; // that multiply; one more fetches
     static constexpr int kAtOnce = 4;         // pairs whose sums a warp makes together
-    static constexpr int64_t kPiece = 2048;   // bytes of a row that are fetched at once
+    static constexpr int64_t kPiece = 2048;   // bytes of a row that a slot of the ring holds
     static constexpr int64_t kSlots = 3;      // pairs of pieces on their way to a warp
     static constexpr int64_t kColumns = 8;    // of a head's state: what a block takes at once
     static constexpr int64_t kMostStates = 8; // packs of 4 numbers of states that a thread holds
@@ -39,12 +39,18 @@ struct StepPlan {
     static constexpr int64_t kMostWidth = 256, kMostShared = 64; // of a head; columns in a cluster
     static constexpr int64_t kMostVectors = 4; // of 4 numbers of a row that a thread holds
     struct Product {
+        QuantFormat format = QuantFormat::none;
         int64_t pairs = 0, rows = 0; // rows: of the weights
         int64_t row_bytes = 0;
+        int64_t piece_bytes = 0; // of a row that are fetched at once, at most kPiece
         int splits = 1;          // 1, 2, 4, 8 or 16
-        int64_t split_bytes = 0; // of a row, for each of the warps: whole packs of 16
+        int64_t split_bytes = 0; // of a row, for each of the warps: packs of 16, or blocks of codes
     };
     std::array<Product, kStepProducts> products{};
+    // Blocks of codes of a piece.
+    TNL_HOST_DEVICE static constexpr int blocks_of(QuantFormat format) {
+        return format == QuantFormat::int4 ? 2 : 1;
+    }
     int64_t blocks = 0;
     // Blocks that share a head: its q, k and v are told among them alone, in the shared memory of
     // a cluster. 0: all tell all. Block b has columns [b columns, (b + 1) columns) of q, k, v and

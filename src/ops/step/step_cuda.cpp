@@ -23,11 +23,12 @@ template <class T> T* at(const Tensor& workspace, int64_t offset) {
     return reinterpret_cast<T*>(static_cast<std::byte*>(workspace.data) + offset);
 }
 
-const StepArguments::T* weights(const Tensor& x) {
+template <class T = StepArguments::T> const T* weights(const Tensor& x) {
     TNL_CHECK(reinterpret_cast<uintptr_t>(x.data) % 16 == 0,
               "decode_step on a GPU: weights at {}, wanted a multiple of 16", x.data);
-    return static_cast<const StepArguments::T*>(x.data);
+    return static_cast<const T*>(x.data);
 }
+const unsigned char* matrix(const StepMatrix& x) { return weights<unsigned char>(x.memory()); }
 
 } // namespace
 
@@ -52,10 +53,11 @@ void decode_step(Stream& s, const DecodeStep& call) {
         const bool apart = i == static_cast<size_t>(StepProduct::uv);
         p.products[i] = {static_cast<int>(from.pairs),       static_cast<int>(from.rows),
                          static_cast<int>(from.row_bytes),   from.splits,
-                         static_cast<int>(from.split_bytes), apart ? static_cast<int>(shape.F) : 0};
+                         static_cast<int>(from.split_bytes), from.format,
+                         static_cast<int>(from.piece_bytes), apart ? static_cast<int>(shape.F) : 0};
     }
     p.embed = weights(call.embed);
-    p.head = weights(call.head);
+    p.head = matrix(call.head);
     p.ids = call.ids.as<int32_t>();
     p.positions = call.positions.as<int32_t>();
     p.slopes = call.slopes.as<float>();
@@ -88,7 +90,7 @@ void decode_step(Stream& s, const DecodeStep& call) {
     p.glu_act = call.glu_act;
     for (size_t l = 0; l < call.layers.size(); ++l) {
         const StepLayer& from = call.layers[l];
-        p.layer[l] = {{weights(from.qkvu), weights(from.out), weights(from.uv), weights(from.down)},
+        p.layer[l] = {{matrix(from.qkvu), matrix(from.out), matrix(from.uv), matrix(from.down)},
                       from.theta.rank ? weights(from.theta) : nullptr,
                       from.state.as<float>()};
     }

@@ -13,6 +13,10 @@ constexpr StepSize kSizes[] = {
     {1, 4096, 2, 64, 704, 300},    // 7B's width, and below its heads and its long rows
     {1, 256, 32, 128, 11008, 300}, //
     {2, 320, 5, 64, 864, 600, 0},
+    {2, 1024, 8, 128, 2816, 331, 1, QuantFormat::int8, QuantFormat::int8},
+    {2, 1024, 8, 128, 2816, 331, 1, QuantFormat::int4, QuantFormat::none},
+    {1, 256, 32, 128, 11008, 300, 1, QuantFormat::int4, QuantFormat::int8},
+    {2, 128, 2, 64, 384, 301, 1, QuantFormat::int8, QuantFormat::int4},
 };
 
 bool served(const StepSize& z) {
@@ -25,6 +29,8 @@ bool served(const StepSize& z) {
     s.F = z.F;
     s.V = z.V;
     s.keys = 2 * z.width;
+    s.matrices = z.matrices;
+    s.head = z.head;
     return cuda_kernels()->decode_step_pays(gpu()->stream(), s);
 }
 
@@ -40,7 +46,9 @@ TEST(CudaStep, IsItsCalls) {
                     DecodeStep step = random_step(bed, z, act);
                     take_steps(bed, step, large ? 2 : 6);
                 },
-                fmt::format("{} layers of {}, {}", z.layers, z.C, name_of(act)), {}, {DType::bf16});
+                fmt::format("{} layers of {}, {}, {}", z.layers, z.C, name_of(act),
+                            name_of(z.matrices)),
+                {}, {DType::bf16});
         }
 }
 

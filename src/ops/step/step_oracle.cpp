@@ -34,11 +34,24 @@ void decode_step(Stream& stream, const DecodeStep& call) {
                  o = memory.tensor(s.dtype, {1, hidden}), h = memory.tensor(s.dtype, {1, s.F});
     const auto heads = [&](const Tensor& row) { return row.split_last(s.heads, s.width); };
     const auto part = [&](int64_t i) { return qkvu.slice(1, i * hidden, (i + 1) * hidden); };
-    const auto product = [&](Tensor c, Tensor a, Tensor b, FewRows::Before before, float beta) {
+    const auto floats = [&](const StepMatrix& m) {
+        if (!m.codes) return m.floats;
+        const Tensor out = memory.tensor(s.dtype, {m.rows(), m.codes.cols});
+        dispatch_float(s.dtype, [&]<class T>() {
+            if constexpr (!std::is_same_v<T, f16>)
+                for (int64_t r = 0; r < m.rows(); ++r)
+                    dequantize_row(m.format(), out.as<T>() + r * m.codes.cols,
+                                   m.codes.bytes.as<uint8_t>() + r * m.codes.bytes.shape[1],
+                                   m.codes.cols);
+        });
+        return out;
+    };
+    const auto product = [&](Tensor c, Tensor a, const StepMatrix& b, FewRows::Before before,
+                             float beta) {
         FewRows out;
         out.c = c;
         out.a = a;
-        out.b = b;
+        out.b = floats(b);
         out.before = before;
         out.eps = call.eps;
         out.beta = beta;

@@ -13,6 +13,7 @@
 #include "ops/lightning/scan_decay.cuh"
 #include "ops/position/lrpe.h"
 #include "ops/step/step_sm90_mail.cuh"
+#include "ops/step/step_sm90_numbers.cuh"
 #include "ops/step/step_sm90_weights.cuh"
 
 namespace tnl::cuda {
@@ -27,39 +28,6 @@ constexpr unsigned kSettle = 900;
 constexpr int kAtOnce = StepPlan::kAtOnce, kSums = 2 * kAtOnce;
 constexpr int kMostVectors = static_cast<int>(StepPlan::kMostVectors);
 constexpr int kMostStates = static_cast<int>(StepPlan::kMostStates);
-
-__device__ float rounded(float x) { return __bfloat162float(__float2bfloat16_rn(x)); }
-__device__ float sigmoid_of(float x) { return __fdividef(1.0f, 1.0f + __expf(-x)); }
-__device__ float activated(Activation act, float x) {
-    if (act == Activation::silu) return x * sigmoid_of(x);
-    return act == Activation::sigmoid ? sigmoid_of(x) : x;
-}
-__device__ uint32_t packed(float low, float high) {
-    const __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
-    uint32_t word;
-    memcpy(&word, &pair, 4);
-    return word;
-}
-
-struct Best {
-    float value;
-    int column; // -1: none above -infinity
-    bool bad;   // NaN or +infinity was seen
-    __device__ void join(float x, int c, bool is_bad) {
-        bad = bad || is_bad;
-        if (c >= 0 && (x > value || (x == value && (column < 0 || c < column)))) {
-            value = x;
-            column = c;
-        }
-    }
-    __device__ void see(float x, int c) { join(x, x > -INFINITY ? c : -1, !(x < INFINITY)); }
-    __device__ void join_warp() {
-        for (int offset = kWarp / 2; offset > 0; offset /= 2)
-            join(__shfl_xor_sync(0xffffffffu, value, offset),
-                 __shfl_xor_sync(0xffffffffu, column, offset),
-                 __shfl_xor_sync(0xffffffffu, static_cast<int>(bad), offset) != 0);
-    }
-};
 
 // What a block has beside its ring.
 struct Shared {
@@ -106,7 +74,7 @@ template <int kVectors, int kStates> class Step {
                 else if (product == 3)
                     plain_row();
                 else
-                    sent_row(phase, count_ + (product == 2 ? 3 : 0));
+                    sent_row(phase, product, count_ + (product == 2 ? 3 : 0));
                 together();
             }
             multiply(phase, product);
@@ -142,8 +110,18 @@ template <int kVectors, int kStates> class Step {
         const float a = number_of(w.x), b = number_of(w.y), c = number_of(w.z), d = number_of(w.w);
         return a * a + b * b + c * c + d * d;
     }
-    __device__ void store(int vector, float a, float b, float c, float d) {
-        reinterpret_cast<uint2*>(row_)[vector] = make_uint2(packed(a, b), packed(c, d));
+    // Numbers 4 vector and on of the row that the product multiplies.
+    __device__ void store(int product, int vector, uint2 four) {
+        const int half = half_of(p_.products[product].format);
+        if (half == 0) {
+            reinterpret_cast<uint2*>(row_)[vector] = four;
+            return;
+        }
+        uint16_t* const to = reinterpret_cast<uint16_t*>(row_) + place_of(half, 4 * vector);
+        to[0] = static_cast<uint16_t>(four.x);
+        to[2] = static_cast<uint16_t>(four.x >> 16);
+        to[4] = static_cast<uint16_t>(four.y);
+        to[6] = static_cast<uint16_t>(four.y >> 16);
     }
 
     // Norms are divided by after the product: what is multiplied is x itself, exactly.
@@ -151,24 +129,24 @@ template <int kVectors, int kStates> class Step {
     // x of the token, and this block's part of it.
     __device__ void embed() {
         const auto* from = p_.embed + int64_t{*p_.ids} * p_.C;
-        const auto scaled = [&](int c) { return p_.embed_scale * __bfloat162float(from[c]); };
+        const auto pair_at = [&](int c) {
+            return packed(p_.embed_scale * __bfloat162float(from[c]),
+                          p_.embed_scale * __bfloat162float(from[c + 1]));
+        };
         float square = 0;
 #pragma unroll 1
-        for (int c = 2 * thread_; c < p_.C; c += 2 * kThreads) {
-            const uint32_t pair = packed(scaled(c), scaled(c + 1));
-            const float low = __uint_as_float(pair << 16), high = number_of(pair);
-            reinterpret_cast<uint32_t*>(row_)[c / 2] = pair;
-            square += low * low + high * high;
+        for (int c = 4 * thread_; c < p_.C; c += 4 * kThreads) {
+            const uint2 four = make_uint2(pair_at(c), pair_at(c + 2));
+            square += square_of(make_uint4(four.x << 16, four.x, four.y << 16, four.y));
+            store(0, c / 4, four);
         }
         add_square(0, square);
-        together();
         const int first = first_pair(1), pairs = s_.table.spans[0][1].end - first;
 #pragma unroll 1
-        for (int i = thread_; i < pairs; i += kThreads)
-            own_[i] = reinterpret_cast<const uint32_t*>(row_)[first + i];
+        for (int i = thread_; i < pairs; i += kThreads) own_[i] = pair_at(2 * (first + i));
         together();
     }
-    __device__ void sent_row(int phase, uint32_t count) {
+    __device__ void sent_row(int phase, int product, uint32_t count) {
         const int vectors = p_.C / 4;
         uint4 x[kVectors];
         __nanosleep(kSettle);
@@ -181,8 +159,10 @@ template <int kVectors, int kStates> class Step {
 #pragma unroll
         for (int n = 0; n < kVectors; ++n)
             if (const int i = thread_ + n * kThreads; i < vectors)
-                reinterpret_cast<uint2*>(row_)[i] = make_uint2(__byte_perm(x[n].x, x[n].y, 0x7632),
-                                                               __byte_perm(x[n].z, x[n].w, 0x7632));
+                store(product, i, numbers_of_words(x[n]));
+    }
+    __device__ static uint2 numbers_of_words(const uint4& w) {
+        return make_uint2(__byte_perm(w.x, w.y, 0x7632), __byte_perm(w.z, w.w, 0x7632));
     }
     // o gate(u)
     __device__ void gated_row(int phase) {
@@ -205,8 +185,10 @@ template <int kVectors, int kStates> class Step {
 #pragma unroll
         for (int n = 0; n < kVectors; ++n)
             if (const int i = thread_ + n * kThreads; i < vectors)
-                store(i, number_of(o[n].x) * gate[n][0], number_of(o[n].y) * gate[n][1],
-                      number_of(o[n].z) * gate[n][2], number_of(o[n].w) * gate[n][3]);
+                store(1, i,
+                      make_uint2(
+                          packed(number_of(o[n].x) * gate[n][0], number_of(o[n].y) * gate[n][1]),
+                          packed(number_of(o[n].z) * gate[n][2], number_of(o[n].w) * gate[n][3])));
     }
     __device__ void plain_row() {
         const int vectors = p_.F / 4;
@@ -218,8 +200,7 @@ template <int kVectors, int kStates> class Step {
 #pragma unroll
             for (int n = 0; n < kRowVectors; ++n)
                 if (const int i = first + thread_ + n * kThreads; i < vectors)
-                    reinterpret_cast<uint2*>(row_)[i] = make_uint2(
-                        __byte_perm(x[n].x, x[n].y, 0x7632), __byte_perm(x[n].z, x[n].w, 0x7632));
+                    store(3, i, numbers_of_words(x[n]));
         }
     }
     static constexpr int kRowVectors = kVectors < 2 ? 2 : kVectors;
@@ -229,18 +210,27 @@ template <int kVectors, int kStates> class Step {
     __device__ void multiply(int phase, int product) {
         const StepSpan span = s_.table.spans[warp_][product];
         if (span.first >= span.end) return;
-        const int splits = p_.products[product].splits;
+        const StepArguments::Product& of = p_.products[product];
+        const int splits = of.splits;
         const float rstd = product == 3 ? 1.0f : rstd_of(phase, product == 1 ? p_.hidden : p_.C);
         float sums[kAtOnce][2] = {};
         int held = 0, first = span.first, turn = 0;
 #pragma unroll 1
         for (int pair = span.first; pair < span.end; pair += span.stride) {
             float two[2] = {0, 0};
+            const unsigned char* x = row_ + numbers_before(of, span.begin);
 #pragma unroll 1
-            for (int byte = span.begin; byte < span.stop; byte += kStepPiece) {
-                multiply_piece(two, weights_.wait(), row_ + byte,
-                               min(kStepPiece, span.stop - byte));
+            for (int byte = span.begin; byte < span.stop; byte += of.piece_bytes) {
+                const unsigned char* piece = weights_.wait();
+                const int bytes = min(of.piece_bytes, span.stop - byte);
+                if (of.format == QuantFormat::none)
+                    multiply_piece(two, piece, x, bytes);
+                else if (of.format == QuantFormat::int8)
+                    multiply_codes<QuantFormat::int8>(two, piece, x, bytes);
+                else
+                    multiply_codes<QuantFormat::int4>(two, piece, x, bytes);
                 weights_.done();
+                x += numbers_before(of, of.piece_bytes);
             }
 #pragma unroll
             for (int j = 0; j < kAtOnce; ++j)
@@ -262,6 +252,13 @@ template <int kVectors, int kStates> class Step {
             first = pair + span.stride;
             held = 0;
         }
+    }
+    // Bytes of numbers that `bytes` of a row of weights are multiplied with: of whole packs, or of
+    // whole blocks of codes.
+    __device__ static int numbers_before(const StepArguments::Product& of, int bytes) {
+        if (of.format == QuantFormat::none) return bytes;
+        const int blocks = StepPlan::blocks_of(of.format);
+        return bytes / (of.piece_bytes / blocks) * 2 * static_cast<int>(kQuantBlock);
     }
     // The sums of the warps that share pairs, for the first of them.
     __device__ float joined(int product, int splits, int turn, float sum) {
@@ -345,7 +342,7 @@ template <int kVectors, int kStates> class Step {
     struct Place {
         int group, key, column, head;
     };
-    __device__ Place place_of(int n, int keys, int first) const {
+    __device__ Place group_place(int n, int keys, int first) const {
         const int row = warp_ + n * kWarps; // of 16 keys, of all groups
         Place at;
         at.group = p_.by_width.of(keys == p_.width ? row * 16 : row * 8);
@@ -385,8 +382,8 @@ template <int kVectors, int kStates> class Step {
 #pragma unroll
         for (int n = 0; n < kStates; ++n)
             if (warp_ + n * kWarps < rows)
-                z[n] = *reinterpret_cast<const float4*>(layer.state +
-                                                        state_at(place_of(n, keys, first), keys));
+                z[n] = *reinterpret_cast<const float4*>(
+                    layer.state + state_at(group_place(n, keys, first), keys));
         if (thread_ < groups)
             s_.decay[thread_] =
                 decay_of(p_.slopes[l * p_.heads + p_.by_width.of((first + thread_) * kColumns)]);
@@ -430,7 +427,7 @@ template <int kVectors, int kStates> class Step {
         for (int n = 0; n < kStates; ++n) {
             const int row = warp_ + n * kWarps;
             if (row >= rows) break;
-            const Place at = place_of(n, keys, first);
+            const Place at = group_place(n, keys, first);
             const StepDecay<float> decay = s_.decay[at.group];
             const float* const of = qk + (shared ? 0 : at.group * 2 * keys) + at.key;
             const float q = of[0], k = of[keys];

@@ -30,15 +30,18 @@ struct StepArguments {
     using T = __nv_bfloat16;
     struct Product {
         int pairs, rows, row_bytes, splits, split_bytes;
+        QuantFormat format;
+        int piece_bytes;
         int apart; // rows from the first of a pair to the second; 0: neighbours
     };
     struct Layer {
-        const T* weights[4]; // qkvu, out, uv, down
-        const T* theta;      // null: no LRPE
+        const unsigned char* weights[4]; // qkvu, out, uv, down
+        const T* theta;                  // null: no LRPE
         float* state;
     };
     Product products[kStepProducts];
-    const T *embed, *head;
+    const T* embed;
+    const unsigned char* head;
     const int32_t *ids, *positions;
     const float* slopes;
     float* logits;

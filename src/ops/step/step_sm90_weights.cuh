@@ -7,6 +7,7 @@
 
 #include "cuda/hopper.cuh"
 #include "ops/step/step_sm90_cuda.h"
+#include "ops/step/step_sm90_multiply.cuh"
 
 namespace tnl::cuda {
 
@@ -18,14 +19,13 @@ __device__ inline StepSpan span_of(const StepArguments& p, int product, int warp
                      warp);
 }
 
-constexpr int kStepPiece = static_cast<int>(StepPlan::kPiece);
 constexpr int kStepSlots = static_cast<int>(StepPlan::kSlots);
 constexpr int kStepSlotBytes = 2 * kStepPiece;
 
 // What lane 0 of each warp looks up, in shared memory.
 struct StepTable {
     struct Product {
-        int row_bytes, rows, apart; // as in StepArguments
+        int row_bytes, rows, apart, piece_bytes; // as in StepArguments
     };
     const unsigned char* weights[4 * StepPlan::kMostLayers + 1]; // of each phase
     Product products[kStepProducts];
@@ -36,11 +36,10 @@ struct StepTable {
     __device__ void fill(const StepArguments& p) {
         const int thread = static_cast<int>(threadIdx.x);
         for (int i = thread; i <= 4 * p.layers; i += static_cast<int>(blockDim.x))
-            weights[i] = reinterpret_cast<const unsigned char*>(
-                i == 4 * p.layers ? p.head : p.layer[i >> 2].weights[i & 3]);
+            weights[i] = i == 4 * p.layers ? p.head : p.layer[i >> 2].weights[i & 3];
         if (thread < kStepProducts) {
             const StepArguments::Product& from = p.products[thread];
-            products[thread] = {from.row_bytes, from.rows, from.apart};
+            products[thread] = {from.row_bytes, from.rows, from.apart, from.piece_bytes};
         }
         if (thread < StepPlan::kWarps * kStepProducts)
             spans[thread / kStepProducts][thread % kStepProducts] =
@@ -72,7 +71,7 @@ class WeightFetcher {
         uint64_t* const full = ring_.full + slot_;
         if (filled_ >= kStepSlots && !sm90::barrier_test(ring_.empty + slot_, parity_ ^ 1))
             return false;
-        const int bytes = min(kStepPiece, span_.stop - byte_);
+        const int bytes = min(piece_bytes_, span_.stop - byte_);
         const bool two = pair_ != lonely_;
         unsigned char* to = slots_ + slot_ * kStepSlotBytes;
         sm90::barrier_expect(full, static_cast<uint32_t>(two ? 2 * bytes : bytes));
@@ -83,7 +82,7 @@ class WeightFetcher {
             slot_ = 0;
             parity_ ^= 1;
         }
-        byte_ += kStepPiece;
+        byte_ += piece_bytes_;
         if (byte_ < span_.stop) return true;
         byte_ = span_.begin;
         pair_ += span_.stride;
@@ -111,6 +110,7 @@ class WeightFetcher {
         byte_ = span_.begin;
         rows_ = from.apart ? 1 : 2;
         row_bytes_ = row;
+        piece_bytes_ = from.piece_bytes;
         shared_ = product == 0 && table_.columns > 0;
         find_pair();
     }
@@ -131,6 +131,7 @@ class WeightFetcher {
     const unsigned char* at_ = nullptr;
     int64_t apart_ = 0, row_bytes_ = 0;
     int rows_ = 2; // from a pair to the next
+    int piece_bytes_ = 0;
     bool shared_ = false;
     int phase_ = -1, pair_ = 0, byte_ = 0, lonely_ = -1; // phases: four a layer, and the head
     int slot_ = 0, filled_ = 0;
@@ -163,62 +164,5 @@ class WeightReader {
     int slot_ = 0;
     uint32_t parity_ = 0;
 };
-
-// sums += the rows' pieces times x's, of `bytes` each.
-__device__ inline void multiply_pack(float& sum, const uint4& w, const float (&x)[8]) {
-    const uint32_t words[4] = {w.x, w.y, w.z, w.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        sum = fmaf(__uint_as_float(words[i] << 16), x[2 * i], sum);
-        sum = fmaf(__uint_as_float(words[i] & 0xffff0000u), x[2 * i + 1], sum);
-    }
-}
-__device__ inline void multiply_piece(float (&sums)[2], const unsigned char* piece,
-                                      const unsigned char* x, int bytes) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-#pragma unroll
-    for (int u = 0; u < kStepPiece / 16 / kWarp; ++u) {
-        const int at = (u * kWarp + lane) * 16;
-        if (at >= bytes) break;
-        const uint4 xs = *reinterpret_cast<const uint4*>(x + at);
-        const uint4 first = *reinterpret_cast<const uint4*>(piece + at);
-        const uint4 second = *reinterpret_cast<const uint4*>(piece + kStepPiece + at);
-        const uint32_t words[4] = {xs.x, xs.y, xs.z, xs.w};
-        float v[8];
-#pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            v[2 * i] = __uint_as_float(words[i] << 16);
-            v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
-        }
-        multiply_pack(sums[0], first, v);
-        multiply_pack(sums[1], second, v);
-    }
-}
-
-// sums[j][r] over the warp, for j of 4 and r of 2, all at once: in every lane, of the lanes' part
-// that bits 4, 3 (j) and 2 (r) name.
-__device__ inline float warp_sums(const float (&sums)[4][2]) {
-    const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    float four[2][2], two[2];
-#pragma unroll
-    for (int j = 0; j < 2; ++j)
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const bool high = lane & 16;
-            four[j][r] = high ? sums[j + 2][r] : sums[j][r];
-            four[j][r] += __shfl_xor_sync(0xffffffffu, high ? sums[j][r] : sums[j + 2][r], 16);
-        }
-#pragma unroll
-    for (int r = 0; r < 2; ++r) {
-        const bool high = lane & 8;
-        two[r] = high ? four[1][r] : four[0][r];
-        two[r] += __shfl_xor_sync(0xffffffffu, high ? four[0][r] : four[1][r], 8);
-    }
-    const bool high = lane & 4;
-    float one = high ? two[1] : two[0];
-    one += __shfl_xor_sync(0xffffffffu, high ? two[0] : two[1], 4);
-    one += __shfl_xor_sync(0xffffffffu, one, 2);
-    return one + __shfl_xor_sync(0xffffffffu, one, 1);
-}
 
 } // namespace tnl::cuda

@@ -71,6 +71,26 @@ TEST(Step, PlanCoversEveryRow) {
         }
 }
 
+TEST(Step, PlanCoversEveryBlockOfCodes) {
+    for (const QuantFormat format : {QuantFormat::int8, QuantFormat::int4})
+        for (StepShape s :
+             {shape_of(24, 1024, 8, 128, 2816, 3001), shape_of(30, 4096, 32, 128, 11008, 3001)}) {
+            s.matrices = format;
+            s.head = QuantFormat::int8;
+            const auto plan = plan_decode_step(s, 132, kShared, true);
+            ASSERT_TRUE(plan);
+            for (size_t i = 0; i < plan->products.size(); ++i) {
+                const StepPlan::Product& product = plan->products[i];
+                expect_covered(*plan, product, plan->cluster > 0 && i == 0, s.hidden());
+                EXPECT_EQ(product.split_bytes % quant_block_bytes(product.format, kQuantBlock), 0);
+                EXPECT_LE(product.piece_bytes, StepPlan::kPiece);
+            }
+            EXPECT_EQ(plan->products[3].row_bytes, quant_row_bytes(format, s.F));
+            s.F += 32; // not whole groups
+            EXPECT_FALSE(plan_decode_step(s, 132, kShared, true));
+        }
+}
+
 TEST(Step, BlocksShareAHeadWhereHeadsFillTheGpu) {
     const auto cluster = [](int64_t heads, int64_t width, int sms) {
         const auto plan =
@@ -135,7 +155,7 @@ TEST(Step, RefusesWhatDoesNotFit) {
     EXPECT_TRUE(refused([](DecodeStep& s) { s.layers.clear(); }, "no layers"));
     EXPECT_TRUE(refused([](DecodeStep& s) { s.layers[1].down = s.layers[1].out; }, "down"));
     EXPECT_TRUE(refused([](DecodeStep& s) { s.layers[1].state = s.layers[0].state; }, "state"));
-    EXPECT_TRUE(refused([](DecodeStep& s) { s.head = s.head.slice(0, 0, 10); }, "head"));
+    EXPECT_TRUE(refused([](DecodeStep& s) { s.head = s.head.floats.slice(0, 0, 10); }, "head"));
     EXPECT_TRUE(refused([](DecodeStep& s) { s.qk_act = Activation::exp; }, "exp"));
     DecodeStep step = random_step(bed, size);
     bed.kernels.decode_step(bed.stream(), step);

@@ -9,7 +9,24 @@ namespace tnl::testing {
 struct StepSize {
     int64_t layers, C, heads, width, F, V;
     int lrpe_layers = 1; // the first ones
+    QuantFormat matrices = QuantFormat::none, head = QuantFormat::none;
 };
+
+// The matrix as it is, or as codes on the bed's device.
+inline StepMatrix in_format(Bed& bed, const Tensor& matrix, QuantFormat format) {
+    if (format == QuantFormat::none) return matrix;
+    const int64_t rows = matrix.shape[0], cols = matrix.shape[1],
+                  bytes = quant_row_bytes(format, cols);
+    const std::vector<double> values = bed.get(matrix);
+    const std::vector<float> floats(values.begin(), values.end());
+    std::vector<uint8_t> codes(static_cast<size_t>(rows * bytes));
+    for (int64_t r = 0; r < rows; ++r)
+        quantize_row(format, codes.data() + r * bytes, floats.data() + r * cols, cols);
+    const Tensor memory = bed.bytes(codes.size());
+    bed.device.upload(memory.data, codes.data(), codes.size());
+    bed.device.synchronize();
+    return QuantMatrix{Tensor(memory.data, DType::u8, {rows, bytes}), cols, format};
+}
 
 // Weights are as large as those of a trained model, so that numbers keep their size.
 inline DecodeStep random_step(Bed& bed, const StepSize& z, Activation act = Activation::silu) {
@@ -21,16 +38,16 @@ inline DecodeStep random_step(Bed& bed, const StepSize& z, Activation act = Acti
     for (int64_t l = 0; l < z.layers; ++l) {
         const bool lrpe = l < z.lrpe_layers;
         StepLayer layer;
-        layer.qkvu = bed.input({4 * hidden, z.C}, scale(z.C));
+        layer.qkvu = in_format(bed, bed.input({4 * hidden, z.C}, scale(z.C)), z.matrices);
         if (lrpe) layer.theta = bed.input({z.heads, z.width}, 1);
-        layer.out = bed.input({z.C, hidden}, scale(hidden));
-        layer.uv = bed.input({2 * z.F, z.C}, scale(z.C));
-        layer.down = bed.input({z.C, z.F}, scale(z.F));
+        layer.out = in_format(bed, bed.input({z.C, hidden}, scale(hidden)), z.matrices);
+        layer.uv = in_format(bed, bed.input({2 * z.F, z.C}, scale(z.C)), z.matrices);
+        layer.down = in_format(bed, bed.input({z.C, z.F}, scale(z.F)), z.matrices);
         layer.state = bed.acc_input({1, z.heads, (lrpe ? 2 : 1) * z.width, z.width}, 1);
         step.layers.push_back(layer);
     }
     step.embed = bed.input({z.V, z.C}, 1);
-    step.head = bed.input({z.V, z.C}, scale(z.C));
+    step.head = in_format(bed, bed.input({z.V, z.C}, scale(z.C)), z.head);
     step.embed_scale = 2;
     std::vector<double> slopes;
     for (int64_t i = 0; i < z.layers * z.heads; ++i)
