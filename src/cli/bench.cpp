@@ -38,7 +38,7 @@ static void fill_quantized(const Param& p, Device& device, const Tensor& weights
         for (int64_t n = begin; n < end; ++n)
             quantize_row(p.format, bytes.data() + n * row_bytes, normal.data() + n * K, K);
     });
-    char* const to = static_cast<char*>(weights.data) + p.offset * size_of(weights.dtype);
+    char* const to = static_cast<char*>(weights.data) + p.place(weights.dtype);
     for (int64_t at = 0; at < p.bytes(); at += std::ssize(bytes))
         device.upload(to + at, bytes.data(),
                       std::min(bytes.size(), static_cast<size_t>(p.bytes() - at)));

@@ -36,6 +36,7 @@ bool tie(const Reproduction::Token& token) { return token.gap == 0; }
 // itself: those that lie about halfway between two values go the other way.
 OwnedTensor rounded_weights(const std::filesystem::path& directory, const Model& model, Device& cpu,
                             uint64_t draw) {
+    want_floats(model.config().weights, "verify");
     if (draw == 0) return load_weights_to_device(directory, model, cpu, DType::bf16);
     const OwnedTensor wide = load_weights_to_device(directory, model, cpu, DType::f32);
     OwnedTensor out(cpu, DType::bf16, {model.params().flat_size()});

@@ -196,18 +196,19 @@ void load_weights(const fs::path& directory, const ParamTable& table, Tensor fla
     int64_t filled = 0; // padding between parameters is zeroed
     auto* base = static_cast<std::byte*>(flat.data);
     const auto zero_to = [&](int64_t end) {
+        if (end <= filled) return;
         std::memset(base + filled * size_of(flat.dtype), 0,
                     static_cast<size_t>((end - filled) * size_of(flat.dtype)));
     };
     for (size_t i = 0; i < places.size(); ++i) {
         const Param& p = table.base()[i];
         zero_to(p.offset);
-        std::byte* const to = base + p.offset * size_of(flat.dtype);
+        std::byte* const to = base + p.place(flat.dtype);
         if (p.format == QuantFormat::none)
             read_elements(places[i], 0, p.size, flat.dtype, to, threads);
         else
             read_rows(places[i], p, 0, p.shape[0], to, threads);
-        filled = p.offset + p.elements();
+        filled = p.end();
     }
     zero_to(table.flat_size());
 }
@@ -229,7 +230,7 @@ OwnedTensor load_weights_to_device(const fs::path& directory, const Model& model
         std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(kStage * width));
     for (size_t i = 0; i < places.size(); ++i) {
         const Param& p = table.base()[i];
-        auto* const to = static_cast<std::byte*>(flat.data) + p.offset * width;
+        auto* const to = static_cast<std::byte*>(flat.data) + p.place(dtype);
         if (p.format != QuantFormat::none) {
             const int64_t row_bytes = quant_row_bytes(p.format, p.shape[1]);
             const int64_t rows = std::max<int64_t>(1, kStage * width / row_bytes);
@@ -259,7 +260,7 @@ namespace {
 void write_bytes(SafetensorsWriter& writer, const Param& p, const Tensor& flat, Device& device) {
     const int64_t piece = std::min(p.bytes(), kStage);
     const auto stage = std::make_unique_for_overwrite<std::byte[]>(static_cast<size_t>(piece));
-    const auto* from = static_cast<const std::byte*>(flat.data) + p.offset * size_of(flat.dtype);
+    const auto* from = static_cast<const std::byte*>(flat.data) + p.place(flat.dtype);
     for (int64_t begin = 0; begin < p.bytes(); begin += piece) {
         const auto n = static_cast<size_t>(std::min(p.bytes() - begin, piece));
         device.download(stage.get(), from + begin, n);

@@ -39,15 +39,19 @@ int ParamTable::add(std::string name, std::vector<int64_t> shape, Init init, boo
     TNL_CHECK(!adjacent || !params_.empty(), "parameter {} has none before it to adjoin", name);
     Param p;
     p.size = product(name, shape);
-    p.offset = adjacent ? params_.back().offset + params_.back().elements() : flat_size_;
+    p.offset = adjacent ? params_.back().offset + params_.back().size : flat_size_;
     p.name = std::move(name);
     p.shape = std::move(shape);
     p.init = init;
     p.format = format;
     // theta [H,1,D] is a vector of angles: decaying it would change the encoding.
     p.decay = p.shape.size() == 2;
-    const int64_t end = p.offset + p.elements();
-    flat_size_ = (end + kAlign - 1) / kAlign * kAlign;
+    if (adjacent && format != QuantFormat::none) { // bytes have no whole number of elements
+        TNL_CHECK(params_.back().format == format, "{} adjoins a matrix in another format", p.name);
+        p.offset = params_.back().offset;
+        p.after = params_.back().after + params_.back().bytes();
+    }
+    flat_size_ = (p.end() + kAlign - 1) / kAlign * kAlign;
     params_.push_back(std::move(p));
     return static_cast<int>(params_.size()) - 1;
 }

@@ -24,8 +24,14 @@ struct Param {
     // half as many elements: all of it where elements have 16 bits.
     QuantFormat format = QuantFormat::none;
     bool copy = false;     // of another's numbers: the head in fewer bits beside tied embeddings
+    int64_t after = 0;     // bytes from offset on, where it adjoins others that begin there
     int64_t bytes() const; // of such a matrix
-    int64_t elements() const { return format == QuantFormat::none ? size : bytes() / 2; }
+    // Where it begins in the flat buffer, in bytes.
+    int64_t place(DType dtype) const { return offset * size_of(dtype) + after; }
+    // The first element behind it.
+    int64_t end() const {
+        return offset + (format == QuantFormat::none ? size : (after + bytes()) / 2);
+    }
 };
 
 class ParamTable {

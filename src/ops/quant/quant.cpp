@@ -48,8 +48,8 @@ void set_code(QuantFormat format, uint8_t* codes, int64_t i, int code) {
 
 // Numbers of one group, zeros after the last.
 struct Group {
-    std::array<float, kMostGroup> x, weight;
-    int64_t n;
+    std::array<float, kMostGroup> x{}, weight{};
+    int64_t n = 0;
 };
 
 // The nearest whole number within [low, high], ties to even.
@@ -60,18 +60,17 @@ float nearest(float ratio, float low, float high) {
     return (within + kShift) - kShift;
 }
 
-// Sums over a group of codes c for a scale: weight x c, weight c c.
+// Sums over a group of codes c = factor x: weight x c, weight c c.
 struct Fit {
     float xc = 0, cc = 0;
 };
-Fit fit(const Group& g, float scale, float low, float high) {
+Fit fit(const Group& g, float factor, float low, float high) {
     constexpr int kLanes = 16;
-    const float inverse = 1 / scale;
     float xc[kLanes] = {}, cc[kLanes] = {};
     for (int64_t i = 0; i < g.n; i += kLanes)
         for (int j = 0; j < kLanes; ++j) {
             const auto at = static_cast<size_t>(i + j);
-            const float c = nearest(g.x[at] * inverse, low, high);
+            const float c = nearest(g.x[at] * factor, low, high);
             xc[j] += g.weight[at] * g.x[at] * c;
             cc[j] += g.weight[at] * c * c;
         }
@@ -83,28 +82,26 @@ Fit fit(const Group& g, float scale, float low, float high) {
     return out;
 }
 
-// Of codes c the best scale is xc / cc, and then the error is sum x x - xc^2 / cc: the candidates'
-// codes are judged by it.
-float best_scale(QuantFormat format, const Group& g) {
+// 8 bits: the largest number has the largest code. 4 bits: it may also be cut, and as there are
+// more negative codes it is -8's or thereabouts. Of codes c the best scale is xc / cc, and then the
+// error is sum x x - xc^2 / cc: the candidates' codes are judged by it. Numbers become at most 1
+// for that, so that nothing overflows.
+float best_scale(QuantFormat format, Group g) {
     float largest = 0;
-    for (int64_t i = 0; i < g.n; ++i) {
-        const float x = g.x[static_cast<size_t>(i)];
+    for (const float x : g.x)
         if (std::abs(x) > std::abs(largest)) largest = x;
-    }
-    if (largest == 0) return 0;
-    // 8 bits: the largest has the largest code. 4 bits: it may also be cut, and as there are more
-    // negative codes it is -8's or thereabouts.
+    constexpr float kTiny = 1e-36f;
     if (format == QuantFormat::int8) return std::abs(largest) / 127;
+    if (std::abs(largest) < kTiny) return largest / -8;
+    const float inverse = 1 / largest;
+    for (float& x : g.x) x *= inverse;
     constexpr float kFirst = 5.6f, kLast = 9.2f;
     constexpr int kSteps = 13;
-    float best = -1, scale = largest / -8;
+    float best = -1, scale = -1.0f / 8;
     for (int i = 0; i < kSteps; ++i)
         for (const float sign : {-1.0f, 1.0f}) {
-            const float code =
-                sign * (kFirst + (kLast - kFirst) * static_cast<float>(i) / (kSteps - 1));
-            const float tried = largest / code;
-            if (!std::isfinite(1 / tried)) continue;
-            const Fit f = fit(g, tried, -8, 7);
+            const float step = static_cast<float>(i) / (kSteps - 1);
+            const Fit f = fit(g, sign * (kFirst + (kLast - kFirst) * step), -8, 7);
             if (f.cc <= 0) continue;
             const float gain = f.xc * (f.xc / f.cc);
             if (gain > best) {
@@ -112,7 +109,7 @@ float best_scale(QuantFormat format, const Group& g) {
                 scale = f.xc / f.cc;
             }
         }
-    return scale;
+    return scale * largest;
 }
 
 } // namespace

