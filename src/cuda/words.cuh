@@ -38,28 +38,4 @@ __device__ inline void write_words(uint32_t* to, uint32_t first, uint32_t second
                  : "memory");
 }
 
-// The same in the shared memory of the blocks of a cluster.
-
-// Where block `rank` of the cluster has what this block has at `mine`.
-__device__ inline uint32_t place_in(const void* mine, int rank) {
-    uint32_t there;
-    asm volatile("mapa.shared::cluster.u32 %0, %1, %2;"
-                 : "=r"(there)
-                 : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(mine))), "r"(rank));
-    return there;
-}
-__device__ inline void write_words_in(uint32_t place, uint32_t first, uint32_t second) {
-    asm volatile("st.relaxed.cluster.shared::cluster.v2.u32 [%0], {%1, %2};" ::"r"(place),
-                 "r"(first), "r"(second)
-                 : "memory");
-}
-__device__ inline uint32_t read_shared_word(const uint32_t* from) {
-    uint32_t w;
-    asm volatile("ld.relaxed.cluster.shared::cta.u32 %0, [%1];"
-                 : "=r"(w)
-                 : "r"(static_cast<uint32_t>(__cvta_generic_to_shared(from)))
-                 : "memory");
-    return w;
-}
-
 } // namespace tnl

@@ -13,7 +13,7 @@ template <class T> struct CrossEntropy {
     AccOf<T>* loss;
     DeviceRows<T> logits;
     const int32_t* targets;
-    int64_t cols;
+    int cols;
     bool gradient;
     AccOf<T> scale;
 };
@@ -37,14 +37,14 @@ __global__ void __launch_bounds__(kThreads, kBlocks) cross_entropy_kernel(CrossE
         if (!p.gradient) return;
         Pack<T, V> zero;
         for (int i = 0; i < V; ++i) zero.x[i] = from_acc<T>(A{0});
-        for (int64_t c = int64_t{threadIdx.x} * V; c < p.cols; c += kThreads * V)
+        for (int c = static_cast<int>(threadIdx.x) * V; c < p.cols; c += kThreads * V)
             store_pack(x + c, zero);
         return;
     }
     const A hit = target < p.cols ? to_acc(x[target]) : static_cast<A>(NAN);
     A max = minus_infinity<A>(), sum = 0; // of this thread's elements; the sum is of exp(x - max)
 #pragma unroll 4
-    for (int64_t c = int64_t{threadIdx.x} * V; c < p.cols; c += kThreads * V) {
+    for (int c = static_cast<int>(threadIdx.x) * V; c < p.cols; c += kThreads * V) {
         const auto a = load_pack<V>(x + c);
         A top = max;
         for (int i = 0; i < V; ++i) top = to_acc(a.x[i]) > top ? to_acc(a.x[i]) : top;
@@ -63,7 +63,7 @@ __global__ void __launch_bounds__(kThreads, kBlocks) cross_entropy_kernel(CrossE
     const A share = p.scale / row_sum;
     // Every thread has read `hit`: block_sum's barriers lie between.
 #pragma unroll 4
-    for (int64_t c = int64_t{threadIdx.x} * V; c < p.cols; c += kThreads * V) {
+    for (int c = static_cast<int>(threadIdx.x) * V; c < p.cols; c += kThreads * V) {
         auto a = load_pack<V>(x + c);
         for (int i = 0; i < V; ++i) {
             const A gradient = share * exp_of(to_acc(a.x[i]) - row_max);
@@ -90,7 +90,7 @@ void cross_entropy(Stream& s, Tensor loss, Tensor logits, Tensor targets, bool g
         const CrossEntropy<D> p{device_data<Accumulator<T>>(loss),
                                 device_rows<T>(layout, logits),
                                 targets.as<int32_t>(),
-                                layout.cols(),
+                                static_cast<int>(layout.cols()),
                                 gradient,
                                 scale};
         if (layout.packs_of(kVec<D>))

@@ -142,12 +142,28 @@ __global__ void __launch_bounds__(kThreads)
               lane = static_cast<int>(threadIdx.x) % kWarp;
     const int n = static_cast<int>(blockIdx.x) * kWarps + warp;
     if (n >= N) return;
+    const bool whole = K % kVec<T> == 0;
     for (int pack = lane; pack < padded * kBits / 8 / 16; pack += kWarp) {
         const Place<kBits> at = load_place<kBits>(b + n * row_bytes, pack, padded);
-        T* to = out + int64_t{n} * K;
+        T* to = out + int64_t{n} * K + at.first;
+        constexpr int kSpan = Codes<kBits>::kSpan, kApart = Codes<kBits>::kApart, V = kVec<T>;
+        alignas(16) T numbers[2][kSpan];
         at.codes.each([&](int k, float code) {
-            if (at.first + k < K) to[at.first + k] = from_acc<T>(code * at.scale);
+            numbers[k >= kApart ? 1 : 0][k % kApart] = from_acc<T>(code * at.scale);
         });
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+#pragma unroll
+            for (int k = 0; k < kSpan; k += V) {
+                const int place = half * kApart + k;
+                if (whole) { // packs of 16 bytes
+                    if (at.first + place < K)
+                        store_pack(to + place, load_pack<V>(numbers[half] + k));
+                } else {
+                    for (int i = 0; i < V; ++i)
+                        if (at.first + place + i < K) to[place + i] = numbers[half][k + i];
+                }
+            }
     }
 }
 

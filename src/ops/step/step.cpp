@@ -110,26 +110,7 @@ StepMail mail_of(const StepShape& s) {
     return mail;
 }
 
-namespace {
-
-// Most blocks of a head such that all heads have as many, nearly all multiprocessors work, and a
-// block has whole groups of columns; 0: none.
-int64_t cluster_of(const StepShape& s, int sms) {
-    for (int64_t cluster = 16; cluster > 1; cluster /= 2) {
-        const int64_t columns = s.width / cluster;
-        const bool whole = s.width % cluster == 0 && columns % StepPlan::kColumns == 0 &&
-                           (columns & (columns - 1)) == 0;
-        const bool fits = columns <= StepPlan::kMostShared && s.width <= StepPlan::kMostWidth;
-        if (whole && fits && s.heads * cluster <= sms && s.heads * cluster * 10 >= int64_t{sms} * 9)
-            return cluster;
-    }
-    return 0;
-}
-
-} // namespace
-
-std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t shared_memory,
-                                         bool clusters) {
+std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t shared_memory) {
     constexpr int64_t kVector = 4;
     for (const Activation act : s.acts)
         if (act != Activation::identity && act != Activation::silu && act != Activation::sigmoid)
@@ -138,11 +119,6 @@ std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t sh
     if (s.dtype != DType::bf16 || !packs || s.layers > StepPlan::kMostLayers) return {};
     StepPlan plan;
     plan.blocks = sms;
-    plan.cluster = clusters ? cluster_of(s, sms) : 0;
-    if (plan.cluster > 0) {
-        plan.blocks = s.heads * plan.cluster;
-        plan.columns = s.width / plan.cluster;
-    }
     bool whole = true; // groups of codes
     const auto product = [&](StepProduct which, int64_t rows, int64_t columns) {
         auto& out = plan.products[static_cast<size_t>(which)];
@@ -181,7 +157,7 @@ std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t sh
     plan.row_bytes = up(std::max(plan.row_bytes, attention), kPack);
     plan.shared = StepPlan::kWarps * StepPlan::kSlots * 2 * StepPlan::kPiece + plan.row_bytes +
                   up(4 * plan.pairs_most, kPack);
-    constexpr int64_t kStatic = 9984; // what the kernel has beside it
+    constexpr int64_t kStatic = 7680; // what the kernel has beside it
     if (plan.shared + kStatic > shared_memory) return {};
     return plan;
 }

@@ -36,7 +36,6 @@ struct StepPlan {
     static constexpr int64_t kMostStates = 8; // packs of 4 numbers of states that a thread holds
     static constexpr int64_t kMostGroups = 16;
     static constexpr int64_t kMostLayers = 96;
-    static constexpr int64_t kMostWidth = 256, kMostShared = 64; // of a head; columns in a cluster
     static constexpr int64_t kMostVectors = 4; // of 4 numbers of a row that a thread holds
     struct Product {
         QuantFormat format = QuantFormat::none;
@@ -52,21 +51,14 @@ struct StepPlan {
         return format == QuantFormat::int4 ? 2 : 1;
     }
     int64_t blocks = 0;
-    // Blocks that share a head: its q, k and v are told among them alone, in the shared memory of
-    // a cluster. 0: all tell all. Block b has columns [b columns, (b + 1) columns) of q, k, v and
-    // u.
-    int64_t cluster = 0;
-    int64_t columns = 0;
     int64_t groups = 0;                      // of kColumns columns, of all heads
     int64_t groups_most = 0, pairs_most = 0; // of a block: groups; pairs of rows of C
     int64_t vectors = 0, states = 0;         // of a thread, as in kMostVectors and kMostStates
     int64_t row_bytes = 0;                   // shared memory for a row, or for attention
     int64_t shared = 0;                      // bytes
 };
-// Absent where the kernel does not serve: see step.cpp. clusters: whether a head's blocks may be
-// one.
-std::optional<StepPlan> plan_decode_step(const StepShape& shape, int sms, int64_t shared_memory,
-                                         bool clusters);
+// Absent where the kernel does not serve: see step.cpp.
+std::optional<StepPlan> plan_decode_step(const StepShape& shape, int sms, int64_t shared_memory);
 
 // A warp's part of one product: pairs first, first + stride, ... below end; bytes [begin, stop) of
 // each of their rows.
@@ -83,13 +75,6 @@ TNL_HOST_DEVICE inline StepSpan step_span(int pairs, int row_bytes, int splits, 
     span.begin = warp % splits * split_bytes;
     span.stop = span.begin + split_bytes < row_bytes ? span.begin + split_bytes : row_bytes;
     return span;
-}
-
-// Of a block that shares a head: the first row of its pair of qkvu, 0 <= pair < 2 columns, which
-// are of q, then k, v, u. columns: a power of 2.
-TNL_HOST_DEVICE inline int step_part(int pair, int columns) { return pair / (columns / 2); }
-TNL_HOST_DEVICE inline int step_row(int pair, int columns, int hidden, int block) {
-    return step_part(pair, columns) * hidden + block * columns + 2 * (pair % (columns / 2));
 }
 
 // What blocks tell each other, in the workspace: 4 bytes a number, and beside them the step's

@@ -11,12 +11,8 @@ namespace {
 std::optional<StepPlan> plan_for(Stream& s, const StepShape& shape) {
     const cudaDeviceProp& gpu = cuda_of(s).props;
     if (gpu.major != 9 || !gpu.cooperativeLaunch) return {};
-    const auto plan = [&](bool clusters) {
-        return plan_decode_step(shape, gpu.multiProcessorCount,
-                                static_cast<int64_t>(gpu.sharedMemPerBlockOptin), clusters);
-    };
-    const auto out = plan(true);
-    return out && out->cluster > 0 && !clusters_fit(cuda_of(s), *out) ? plan(false) : out;
+    return plan_decode_step(shape, gpu.multiProcessorCount,
+                            static_cast<int64_t>(gpu.sharedMemPerBlockOptin));
 }
 
 template <class T> T* at(const Tensor& workspace, int64_t offset) {
@@ -80,8 +76,6 @@ void decode_step(Stream& s, const DecodeStep& call) {
     p.V = static_cast<int>(shape.V);
     p.groups = static_cast<int>(plan->groups);
     p.row_bytes = static_cast<int>(plan->row_bytes);
-    p.cluster = static_cast<int>(plan->cluster);
-    p.columns = static_cast<int>(plan->columns);
     p.eps = call.eps;
     p.embed_scale = call.embed_scale;
     p.qk_act = call.qk_act;

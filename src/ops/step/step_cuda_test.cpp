@@ -13,10 +13,10 @@ constexpr StepSize kSizes[] = {
     {1, 4096, 2, 64, 704, 300},    // 7B's width, and below its heads and its long rows
     {1, 256, 32, 128, 11008, 300}, //
     {2, 320, 5, 64, 864, 600, 0},
-    {2, 1024, 8, 128, 2816, 331, 1, QuantFormat::int8, QuantFormat::int8},
-    {2, 1024, 8, 128, 2816, 331, 1, QuantFormat::int4, QuantFormat::none},
-    {1, 256, 32, 128, 11008, 300, 1, QuantFormat::int4, QuantFormat::int8},
-    {2, 128, 2, 64, 384, 301, 1, QuantFormat::int8, QuantFormat::int4},
+    {2, 1024, 2, 64, 384, 331, 1, QuantFormat::int8, QuantFormat::int8},
+    {2, 1024, 2, 64, 320, 331, 1, QuantFormat::int4, QuantFormat::none}, // blocks of 576, too
+    {1, 128, 2, 64, 2816, 300, 1, QuantFormat::int4, QuantFormat::int8},
+    {2, 128, 2, 64, 3456, 301, 1, QuantFormat::int8, QuantFormat::int4},
 };
 
 bool served(const StepSize& z) {
@@ -87,13 +87,14 @@ TEST(CudaStep, ChoosesAsArgmaxDoes) {
     const Tensor want = bed.ints({-7});
     for (int t = 0; t < 40; ++t) {
         if (t == 20) { // equal rows: the lowest column of the largest
-            const int64_t row = step.head.shape[1] * size_of(DType::bf16);
+            const int64_t row = step.head.floats.shape[1] * size_of(DType::bf16);
             const auto best = int64_t{number_in(*gpu(), step.chosen)};
-            auto* data = static_cast<char*>(step.head.data);
+            auto* data = static_cast<char*>(step.head.floats.data);
             for (const int64_t other : {int64_t{5}, int64_t{200}, z.V - 1})
                 bed.device.copy(data + other * row, data + best * row, static_cast<size_t>(row));
         }
-        if (t == 30) bed.device.zero(step.head.data, static_cast<size_t>(step.head.bytes()));
+        if (t == 30)
+            bed.device.zero(step.head.floats.data, static_cast<size_t>(step.head.floats.bytes()));
         bed.kernels.decode_step(bed.stream(), step);
         bed.kernels.argmax(bed.stream(), want, step.logits);
         EXPECT_EQ(number_in(*gpu(), step.chosen), number_in(*gpu(), want)) << t;

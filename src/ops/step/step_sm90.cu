@@ -16,6 +16,8 @@
 #include "ops/step/step_sm90_numbers.cuh"
 #include "ops/step/step_sm90_weights.cuh"
 
+#include <algorithm>
+
 namespace tnl::cuda {
 namespace {
 
@@ -38,16 +40,13 @@ struct Shared {
     float partial[2][kWarps][kSums];
     Best best[kWarps];
     StepDecay<float> decay[StepPlan::kMostGroups];
-    // Of a head that blocks of a cluster share: words of q and of k, which they write, and of this
-    // block's columns of v.
-    uint32_t told[2 * StepPlan::kMostWidth + StepPlan::kMostShared];
 };
 
 // All that is done for a layer is there once, and turns of loops are not written out beyond what a
 // model needs: code that does not fit the instruction cache has to be fetched again for every
 // layer, which took longer than what it did. kVectors: of 4 numbers of a row that a thread holds;
-// kStates: packs of 4 of the states.
-template <int kVectors, int kStates> class Step {
+// kStates: packs of 4 of the states; kCodes: whether any weights are codes.
+template <int kVectors, int kStates, bool kCodes> class Step {
   public:
     __device__ Step(const StepArguments& p, Shared& shared, unsigned char* memory,
                     WeightReader& weights)
@@ -112,7 +111,7 @@ template <int kVectors, int kStates> class Step {
     }
     // Numbers 4 vector and on of the row that the product multiplies.
     __device__ void store(int product, int vector, uint2 four) {
-        const int half = half_of(p_.products[product].format);
+        const int half = kCodes ? half_of(p_.products[product].format) : 0;
         if (half == 0) {
             reinterpret_cast<uint2*>(row_)[vector] = four;
             return;
@@ -223,7 +222,7 @@ template <int kVectors, int kStates> class Step {
             for (int byte = span.begin; byte < span.stop; byte += of.piece_bytes) {
                 const unsigned char* piece = weights_.wait();
                 const int bytes = min(of.piece_bytes, span.stop - byte);
-                if (of.format == QuantFormat::none)
+                if (!kCodes || of.format == QuantFormat::none)
                     multiply_piece(two, piece, x, bytes);
                 else if (of.format == QuantFormat::int8)
                     multiply_codes<QuantFormat::int8>(two, piece, x, bytes);
@@ -244,10 +243,7 @@ template <int kVectors, int kStates> class Step {
             turn ^= 1;
             const float other = __shfl_xor_sync(0xffffffffu, sum, 4);
             const int mine = lane_ / 8;
-            if (product == 0 && p_.cluster > 0) {
-                if (warp_ % splits == 0)
-                    tell_head(first, span.stride, held, sum * rstd, other * rstd);
-            } else if (lane_ % 8 == 0 && mine < held && warp_ % splits == 0)
+            if (lane_ % 8 == 0 && mine < held && warp_ % splits == 0)
                 finish(product, first + mine * span.stride, {sum * rstd, other * rstd});
             first = pair + span.stride;
             held = 0;
@@ -256,7 +252,7 @@ template <int kVectors, int kStates> class Step {
     // Bytes of numbers that `bytes` of a row of weights are multiplied with: of whole packs, or of
     // whole blocks of codes.
     __device__ static int numbers_before(const StepArguments::Product& of, int bytes) {
-        if (of.format == QuantFormat::none) return bytes;
+        if (!kCodes || of.format == QuantFormat::none) return bytes;
         const int blocks = StepPlan::blocks_of(of.format);
         return bytes / (of.piece_bytes / blocks) * 2 * static_cast<int>(kQuantBlock);
     }
@@ -274,44 +270,15 @@ template <int kVectors, int kStates> class Step {
         for (int w = 1; w < splits; ++w) sum += partial[warp_ + w][lane_ / 4];
         return sum;
     }
-    __device__ uint32_t qkvu_word(int part, float sum) const {
-        const float value = rounded(sum);
-        const Activation act = part < 2 ? p_.qk_act : part == 2 ? p_.v_act : Activation::identity;
-        return word_of(rounded(activated(act, value)), count_ + 1);
-    }
-    // q and k to all blocks of this head, u to all there are; v is this block's. By all lanes, of
-    // which 8 j has the sums of pair j.
-    __device__ void tell_head(int pair, int stride, int held, float sum, float other) {
-#pragma unroll 1
-        for (int j = 0; j < held; ++j, pair += stride) {
-            const float low = __shfl_sync(0xffffffffu, sum, 8 * j),
-                        high = __shfl_sync(0xffffffffu, other, 8 * j);
-            const int part = step_part(pair, p_.columns);
-            const int row = step_row(pair, p_.columns, p_.hidden, static_cast<int>(blockIdx.x));
-            const uint32_t first = qkvu_word(part, low), second = qkvu_word(part, high);
-            if (part == 3) {
-                if (lane_ < static_cast<int>(StepMail::kCopies))
-                    write_words(p_.qkvu + row + lane_ * p_.copy_words, first, second);
-            } else if (part == 2) {
-                const int own = row - 2 * p_.hidden - static_cast<int>(blockIdx.x) * p_.columns;
-                if (lane_ == 0)
-                    write_words_in(place_in(s_.told + 2 * p_.width + own, rank()), first, second);
-            } else {
-                const int own = row - part * p_.hidden - head() * p_.width;
-                if (lane_ < p_.cluster)
-                    write_words_in(place_in(s_.told + part * p_.width + own, lane_), first, second);
-            }
-        }
-    }
-    // Of a block in a cluster.
-    __device__ int rank() const { return static_cast<int>(blockIdx.x) % p_.cluster; }
-    __device__ int head() const { return static_cast<int>(blockIdx.x) / p_.cluster; }
     // By one lane.
     __device__ void finish(int product, int pair, float2 sums) {
         if (product == 0) {
             const auto out = [&](int column, float sum) {
-                const int part = column < 2 * p_.hidden ? 0 : column < 3 * p_.hidden ? 2 : 3;
-                return qkvu_word(part, sum);
+                const float value = rounded(sum);
+                const Activation act = column < 2 * p_.hidden   ? p_.qk_act
+                                       : column < 3 * p_.hidden ? p_.v_act
+                                                                : Activation::identity;
+                return word_of(rounded(activated(act, value)), count_ + 1);
             };
             send(p_.qkvu + 2 * pair, p_.copy_words, out(2 * pair, sums.x),
                  out(2 * pair + 1, sums.y));
@@ -387,25 +354,20 @@ template <int kVectors, int kStates> class Step {
         if (thread_ < groups)
             s_.decay[thread_] =
                 decay_of(p_.slopes[l * p_.heads + p_.by_width.of((first + thread_) * kColumns)]);
-        together();                         // all are done with the row before
-        const bool shared = p_.cluster > 0; // one head, told in shared memory
+        together(); // all are done with the row before
         const uint32_t* const qkv = p_.qkvu + mine_;
-        const auto read = [&](const uint32_t* from) {
-            return shared ? read_shared_word(from) : read_word(from);
-        };
 #pragma unroll 1
-        for (int i = thread_; i < (shared ? 1 : groups) * D; i += kThreads) {
+        for (int i = thread_; i < groups * D; i += kThreads) {
             const int group = p_.by_width.of(i), d = i - group * D,
                       head = p_.by_width.of((first + group) * kColumns);
-            const uint32_t *q = shared ? s_.told + d : qkv + head * D + d,
-                           *k = q + (shared ? D : p_.hidden);
+            const uint32_t *q = qkv + head * D + d, *k = q + p_.hidden;
             float* const to = qk + group * 2 * keys + d;
             float2 turn = make_float2(1, 0);
             if (layer.theta) turn = turn_of(__bfloat162float(layer.theta[head * D + d]));
-            uint32_t x = read(q), y = read(k);
+            uint32_t x = read_word(q), y = read_word(k);
             while (!fresh(x, count_ + 1) || !fresh(y, count_ + 1)) {
-                x = read(q);
-                y = read(k);
+                x = read_word(q);
+                y = read_word(k);
             }
             to[0] = rounded(number_of(x) * turn.x);
             to[keys] = rounded(number_of(y) * turn.x);
@@ -415,13 +377,8 @@ template <int kVectors, int kStates> class Step {
             }
         }
 #pragma unroll 1
-        for (int i = kThreads - 1 - thread_; i < groups * kColumns; i += kThreads) {
-            const uint32_t* from =
-                shared ? s_.told + 2 * D + i : qkv + 2 * p_.hidden + first * kColumns + i;
-            uint32_t x = read(from);
-            while (!fresh(x, count_ + 1)) x = read(from);
-            v[i] = number_of(x);
-        }
+        for (int i = kThreads - 1 - thread_; i < groups * kColumns; i += kThreads)
+            v[i] = receive(qkv + 2 * p_.hidden + first * kColumns + i, count_ + 1);
         together();
 #pragma unroll
         for (int n = 0; n < kStates; ++n) {
@@ -429,8 +386,8 @@ template <int kVectors, int kStates> class Step {
             if (row >= rows) break;
             const Place at = group_place(n, keys, first);
             const StepDecay<float> decay = s_.decay[at.group];
-            const float* const of = qk + (shared ? 0 : at.group * 2 * keys) + at.key;
-            const float q = of[0], k = of[keys];
+            const float q = qk[at.group * 2 * keys + at.key],
+                        k = qk[(at.group * 2 + 1) * keys + at.key];
             const float4 values =
                 *reinterpret_cast<const float4*>(v + at.group * kColumns + lane_ % kPacks * 4);
             z[n].x = decay.step(z[n].x, k * values.x);
@@ -504,7 +461,7 @@ template <int kVectors, int kStates> class Step {
     uint32_t count_; // of the last row sent before this layer
 };
 
-template <int kVectors, int kStates>
+template <int kVectors, int kStates, bool kCodes>
 __global__ void __launch_bounds__(kThreads + kWarp, 1)
     step_kernel(const __grid_constant__ StepArguments p) {
     extern __shared__ __align__(128) unsigned char memory[];
@@ -518,18 +475,12 @@ __global__ void __launch_bounds__(kThreads + kWarp, 1)
     if (thread < kStepProducts * kWarps / 2)
         sm90::barrier_init(&shared.joined[0][0] + thread, p.products[thread / (kWarps / 2)].splits);
     shared.table.fill(p);
-    if (p.cluster > 0)
-        for (int i = thread; i < static_cast<int>(sizeof shared.told / 4); i += blockDim.x)
-            shared.told[i] = *p.count & 0xffffu; // not the count of the first row
     sm90::fence_barrier_init();
-    if (p.cluster > 0)
-        sm90::cluster_barrier();
-    else
-        __syncthreads();
+    __syncthreads();
     const auto slots = [&](int of) { return memory + of * kStepSlots * kStepSlotBytes; };
     if (warp < kWarps) {
         WeightReader weights(slots(warp), shared.rings[warp]);
-        Step<kVectors, kStates>(p, shared, memory, weights).run();
+        Step<kVectors, kStates, kCodes>(p, shared, memory, weights).run();
         return;
     }
     const int lane = thread % kWarp;
@@ -543,55 +494,41 @@ __global__ void __launch_bounds__(kThreads + kWarp, 1)
     }
 }
 
-using StepKernel = void (*)(StepArguments);
-StepKernel kernel_of(const StepPlan& plan) {
-    if (plan.vectors <= 1 && plan.states <= 2) return step_kernel<1, 2>;
-    if (plan.vectors <= 2 && plan.states <= 4) return step_kernel<2, 4>;
-    return step_kernel<kMostVectors, kMostStates>;
-}
-
-struct StepLaunch {
-    StepKernel kernel;
-    cudaLaunchAttribute attributes[2]{};
+void launch_step(const CudaStream& stream, const StepPlan& plan, const StepArguments& p,
+                 void (*kernel)(StepArguments)) {
+    const auto shared = static_cast<size_t>(plan.shared);
+    const dim3 grid(static_cast<unsigned>(plan.blocks)), block(kThreads + kWarp);
+    allow_shared(kernel, shared);
+    // Blocks wait for each other: all must run at once.
+    cudaLaunchAttribute together{};
+    together.id = cudaLaunchAttributeCooperative;
+    together.val.cooperative = 1;
     cudaLaunchConfig_t config{};
-    StepLaunch(const CudaStream& stream, const StepPlan& plan) : kernel(kernel_of(plan)) {
-        config.gridDim = dim3(static_cast<unsigned>(plan.blocks));
-        config.blockDim = dim3(kThreads + kWarp);
-        config.dynamicSmemBytes = static_cast<size_t>(plan.shared);
-        config.stream = stream.stream;
-        config.attrs = attributes;
-        config.numAttrs = plan.cluster > 0 ? 2 : 1;
-        // Blocks wait for each other: all must run at once.
-        attributes[0].id = cudaLaunchAttributeCooperative;
-        attributes[0].val.cooperative = 1;
-        attributes[1].id = cudaLaunchAttributeClusterDimension;
-        attributes[1].val.clusterDim = {static_cast<unsigned>(plan.cluster), 1, 1};
-        allow_shared(kernel, config.dynamicSmemBytes);
-        if (plan.cluster > 8)
-            check_cuda(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
-                                            cudaFuncAttributeNonPortableClusterSizeAllowed, 1),
-                       "cudaFuncSetAttribute for clusters of 16");
-    }
-    StepLaunch(const StepLaunch&) = delete;
-    StepLaunch& operator=(const StepLaunch&) = delete;
-};
+    config.gridDim = grid;
+    config.blockDim = block;
+    config.dynamicSmemBytes = shared;
+    config.stream = stream.stream;
+    config.attrs = &together;
+    config.numAttrs = 1;
+    (void)cudaLaunchKernelEx(&config, kernel, p);
+    check_launch(kernel, grid, block, shared);
+}
 
 } // namespace
 
-bool clusters_fit(const CudaStream& stream, const StepPlan& plan) {
-    const StepLaunch launch(stream, plan);
-    int most = 0;
-    const cudaError_t error = cudaOccupancyMaxActiveClusters(
-        &most, reinterpret_cast<const void*>(launch.kernel), &launch.config);
-    if (error != cudaSuccess) (void)cudaGetLastError();
-    return error == cudaSuccess && most * plan.cluster >= plan.blocks;
-}
-
 void run_step(const CudaStream& stream, const StepPlan& plan, const StepArguments& p) {
-    const StepLaunch launch(stream, plan);
-    (void)cudaLaunchKernelEx(&launch.config, launch.kernel, p);
-    check_launch(launch.kernel, launch.config.gridDim, launch.config.blockDim,
-                 launch.config.dynamicSmemBytes);
+    const bool codes = std::ranges::any_of(plan.products, [](const StepPlan::Product& product) {
+        return product.format != QuantFormat::none;
+    });
+    const auto run = [&](auto plain, auto coded) {
+        launch_step(stream, plan, p, codes ? coded : plain);
+    };
+    if (plan.vectors <= 1 && plan.states <= 2)
+        return run(step_kernel<1, 2, false>, step_kernel<1, 2, true>);
+    if (plan.vectors <= 2 && plan.states <= 4)
+        return run(step_kernel<2, 4, false>, step_kernel<2, 4, true>);
+    run(step_kernel<kMostVectors, kMostStates, false>,
+        step_kernel<kMostVectors, kMostStates, true>);
 }
 
 } // namespace tnl::cuda

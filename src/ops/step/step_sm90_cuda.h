@@ -52,7 +52,6 @@ struct StepArguments {
     int copy_words;             // to the next ones
     int layers, C, hidden, heads, width, F, V;
     int groups, row_bytes;
-    int cluster, columns; // as in StepPlan
     StepDivisor by_width;
     float eps, embed_scale;
     Activation qk_act, v_act, gate_act, glu_act;
@@ -60,7 +59,5 @@ struct StepArguments {
 };
 
 void run_step(const CudaStream& stream, const StepPlan& plan, const StepArguments& p);
-// Whether the GPU runs all clusters of the plan at once.
-bool clusters_fit(const CudaStream& stream, const StepPlan& plan);
 
 } // namespace tnl::cuda

@@ -11,12 +11,9 @@
 
 namespace tnl::cuda {
 
-__device__ inline StepSpan span_of(const StepArguments& p, int product, int warp) {
-    const StepArguments::Product& of = p.products[product];
-    const bool own = product == 0 && p.cluster > 0; // numbers of its own: step_row
-    return step_span(own ? 2 * p.columns : of.pairs, of.row_bytes, of.splits, of.split_bytes,
-                     own ? 0 : static_cast<int>(blockIdx.x), own ? 1 : static_cast<int>(gridDim.x),
-                     warp);
+__device__ inline StepSpan span_of(const StepArguments::Product& product, int warp) {
+    return step_span(product.pairs, product.row_bytes, product.splits, product.split_bytes,
+                     static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), warp);
 }
 
 constexpr int kStepSlots = static_cast<int>(StepPlan::kSlots);
@@ -29,7 +26,6 @@ struct StepTable {
     };
     const unsigned char* weights[4 * StepPlan::kMostLayers + 1]; // of each phase
     Product products[kStepProducts];
-    int columns, hidden; // columns: 0 where no blocks share a head
     StepSpan spans[StepPlan::kWarps][kStepProducts];
 
     // By all threads.
@@ -43,11 +39,7 @@ struct StepTable {
         }
         if (thread < StepPlan::kWarps * kStepProducts)
             spans[thread / kStepProducts][thread % kStepProducts] =
-                span_of(p, thread % kStepProducts, thread / kStepProducts);
-        if (thread == 0) {
-            columns = p.cluster > 0 ? p.columns : 0;
-            hidden = p.hidden;
-        }
+                span_of(p.products[thread % kStepProducts], thread / kStepProducts);
     }
 };
 
@@ -85,11 +77,9 @@ class WeightFetcher {
         byte_ += piece_bytes_;
         if (byte_ < span_.stop) return true;
         byte_ = span_.begin;
+        at_ += stride_;
         pair_ += span_.stride;
-        if (pair_ >= span_.end)
-            next_product();
-        else
-            find_pair();
+        if (pair_ >= span_.end) next_product();
         return true;
     }
 
@@ -103,22 +93,15 @@ class WeightFetcher {
         const StepTable::Product from = table_.products[product];
         span_ = spans_[product];
         const int64_t row = from.row_bytes;
-        apart_ = (from.apart ? from.apart : 1) * row; // bytes from a pair to its second row
+        // Bytes from a pair to its second row, and from a pair of this warp to the next.
+        apart_ = (from.apart ? from.apart : 1) * row;
+        stride_ = (from.apart ? 1 : 2) * row * span_.stride;
         // Only the head's last pair may be one row.
         lonely_ = from.apart == 0 && from.rows % 2 != 0 ? from.rows / 2 : -1;
         pair_ = span_.first;
         byte_ = span_.begin;
-        rows_ = from.apart ? 1 : 2;
-        row_bytes_ = row;
         piece_bytes_ = from.piece_bytes;
-        shared_ = product == 0 && table_.columns > 0;
-        find_pair();
-    }
-    __device__ void find_pair() {
-        const int row =
-            shared_ ? step_row(pair_, table_.columns, table_.hidden, static_cast<int>(blockIdx.x))
-                    : rows_ * pair_;
-        at_ = table_.weights[phase_] + row_bytes_ * row;
+        at_ = table_.weights[phase_] + (from.apart ? 1 : 2) * row * pair_;
     }
 
     const StepTable& table_;
@@ -129,10 +112,8 @@ class WeightFetcher {
     uint64_t policy_;
     StepSpan span_{};
     const unsigned char* at_ = nullptr;
-    int64_t apart_ = 0, row_bytes_ = 0;
-    int rows_ = 2; // from a pair to the next
+    int64_t apart_ = 0, stride_ = 0;
     int piece_bytes_ = 0;
-    bool shared_ = false;
     int phase_ = -1, pair_ = 0, byte_ = 0, lonely_ = -1; // phases: four a layer, and the head
     int slot_ = 0, filled_ = 0;
     uint32_t parity_ = 0; // of the round through the ring

@@ -23,26 +23,21 @@ StepShape shape_of(int64_t layers, int64_t C, int64_t heads, int64_t width, int6
     return s;
 }
 
-// Every pack of every row is the work of one warp. own: blocks number their pairs themselves.
-void expect_covered(const StepPlan& plan, const StepPlan::Product& product, bool own,
-                    int64_t hidden) {
+// Every pack of every row is the work of one warp.
+void expect_covered(const StepPlan& plan, const StepPlan::Product& product) {
     const int64_t packs = product.row_bytes / 16;
-    const int columns = static_cast<int>(plan.columns);
     std::vector<int> seen(static_cast<size_t>(product.pairs * packs), 0);
     for (int block = 0; block < plan.blocks; ++block)
         for (int warp = 0; warp < StepPlan::kWarps; ++warp) {
-            const StepSpan span = step_span(own ? 2 * columns : static_cast<int>(product.pairs),
-                                            static_cast<int>(product.row_bytes), product.splits,
-                                            static_cast<int>(product.split_bytes), own ? 0 : block,
-                                            own ? 1 : static_cast<int>(plan.blocks), warp);
+            const StepSpan span =
+                step_span(static_cast<int>(product.pairs), static_cast<int>(product.row_bytes),
+                          product.splits, static_cast<int>(product.split_bytes), block,
+                          static_cast<int>(plan.blocks), warp);
             ASSERT_LT(span.begin, span.stop);
             ASSERT_EQ(span.begin % 16, 0);
             for (int pair = span.first; pair < span.end; pair += span.stride)
-                for (int byte = span.begin; byte < span.stop; byte += 16) {
-                    const int row =
-                        step_row(pair, std::max(columns, 2), static_cast<int>(hidden), block);
-                    ++seen[static_cast<size_t>((own ? row / 2 : pair) * packs + byte / 16)];
-                }
+                for (int byte = span.begin; byte < span.stop; byte += 16)
+                    ++seen[static_cast<size_t>(pair * packs + byte / 16)];
         }
     ASSERT_TRUE(std::ranges::all_of(seen, [](int n) { return n == 1; }));
 }
@@ -54,20 +49,17 @@ TEST(Step, PlanCoversEveryRow) {
                                 shape_of(3, 128, 2, 64, 352, 331), shape_of(2, 64, 3, 16, 72, 50)};
     for (const StepShape& s : shapes)
         for (const int sms : {132, 114, 78}) {
-            for (const bool clusters : {false, true}) {
-                const auto plan = plan_decode_step(s, sms, kShared, clusters);
-                if (s.C == 4096 && sms < 132) continue; // more of the states than threads hold
-                ASSERT_TRUE(plan) << s.C << " " << sms;
-                EXPECT_LE(plan->shared + 9984, kShared);
-                int64_t bytes = 0;
-                for (size_t i = 0; i < plan->products.size(); ++i) {
-                    const StepPlan::Product& product = plan->products[i];
-                    expect_covered(*plan, product, plan->cluster > 0 && i == 0, s.hidden());
-                    bytes += product.rows * product.row_bytes;
-                }
-                EXPECT_EQ(bytes, 2 * (4 * s.hidden() * s.C + s.C * s.hidden() + 3 * s.F * s.C +
-                                      s.V * s.C));
+            const auto plan = plan_decode_step(s, sms, kShared);
+            if (s.C == 4096 && sms < 132) continue; // more of the states than threads hold
+            ASSERT_TRUE(plan) << s.C << " " << sms;
+            EXPECT_LE(plan->shared + 7680, kShared);
+            int64_t bytes = 0;
+            for (const StepPlan::Product& product : plan->products) {
+                expect_covered(*plan, product);
+                bytes += product.rows * product.row_bytes;
             }
+            EXPECT_EQ(bytes,
+                      2 * (4 * s.hidden() * s.C + s.C * s.hidden() + 3 * s.F * s.C + s.V * s.C));
         }
 }
 
@@ -77,43 +69,26 @@ TEST(Step, PlanCoversEveryBlockOfCodes) {
              {shape_of(24, 1024, 8, 128, 2816, 3001), shape_of(30, 4096, 32, 128, 11008, 3001)}) {
             s.matrices = format;
             s.head = QuantFormat::int8;
-            const auto plan = plan_decode_step(s, 132, kShared, true);
+            const auto plan = plan_decode_step(s, 132, kShared);
             ASSERT_TRUE(plan);
-            for (size_t i = 0; i < plan->products.size(); ++i) {
-                const StepPlan::Product& product = plan->products[i];
-                expect_covered(*plan, product, plan->cluster > 0 && i == 0, s.hidden());
+            for (const StepPlan::Product& product : plan->products) {
+                expect_covered(*plan, product);
                 EXPECT_EQ(product.split_bytes % quant_block_bytes(product.format, kQuantBlock), 0);
                 EXPECT_LE(product.piece_bytes, StepPlan::kPiece);
             }
             EXPECT_EQ(plan->products[3].row_bytes, quant_row_bytes(format, s.F));
             s.F += 32; // not whole groups
-            EXPECT_FALSE(plan_decode_step(s, 132, kShared, true));
+            EXPECT_FALSE(plan_decode_step(s, 132, kShared));
         }
-}
-
-TEST(Step, BlocksShareAHeadWhereHeadsFillTheGpu) {
-    const auto cluster = [](int64_t heads, int64_t width, int sms) {
-        const auto plan =
-            plan_decode_step(shape_of(2, heads * width, heads, width, 64, 100), sms, kShared, true);
-        return plan ? plan->cluster : -1;
-    };
-    EXPECT_EQ(cluster(8, 128, 132), 16); // 385M
-    EXPECT_EQ(cluster(16, 128, 132), 8); // 1B
-    EXPECT_EQ(cluster(32, 128, 132), 4); // 7B
-    EXPECT_EQ(cluster(12, 128, 132), 0); // 96 blocks, or more than there are
-    EXPECT_EQ(cluster(8, 64, 132), 0);   // fewer columns than a group
-    EXPECT_EQ(cluster(16, 128, 114), 0);
-    EXPECT_EQ(plan_decode_step(shape_of(2, 1024, 8, 128, 64, 100), 132, kShared, false)->cluster,
-              0);
 }
 
 TEST(Step, PlanDeclinesWhatTheKernelDoesNotServe) {
     const StepShape good = shape_of(24, 1024, 8, 128, 2816, 64000);
-    ASSERT_TRUE(plan_decode_step(good, 132, kShared, true));
+    ASSERT_TRUE(plan_decode_step(good, 132, kShared));
     const auto declined = [&](auto change) {
         StepShape s = good;
         change(s);
-        return !plan_decode_step(s, 132, kShared, true);
+        return !plan_decode_step(s, 132, kShared);
     };
     EXPECT_TRUE(declined([](StepShape& s) { s.dtype = DType::f32; }));
     EXPECT_TRUE(declined([](StepShape& s) { s.C = 1028; }));
