@@ -167,6 +167,10 @@ __global__ void __launch_bounds__(kThreads)
     }
 }
 
+// More rows wait longer for shared memory than widened weights, of which a piece stays in the
+// second-level cache, take to be written and read.
+constexpr int64_t kMostRows = 2;
+
 // What both ways need of a format: f.template operator()<bits>().
 template <class F> void with_bits(QuantFormat format, F&& f) {
     if (format == QuantFormat::int8)
@@ -176,7 +180,7 @@ template <class F> void with_bits(QuantFormat format, F&& f) {
 }
 
 bool reads_once(int64_t M, int64_t K, DType dtype) {
-    return dtype != DType::f64 && M <= kFewRows &&
+    return dtype != DType::f64 && M <= kMostRows &&
            fits_few_rows(M, quant_padded(QuantFormat::int8, K), size_of(dtype));
 }
 
@@ -206,9 +210,7 @@ void few_rows_of(const CudaStream& stream, const Tensor& c, const Tensor& a, con
                    dim3(kThreads), shared, p);
         };
         if (s.M == 1) return with(std::integral_constant<int, 1>{});
-        if (s.M == 2) return with(std::integral_constant<int, 2>{});
-        if (s.M <= 4) return with(std::integral_constant<int, 4>{});
-        with(std::integral_constant<int, 8>{});
+        with(std::integral_constant<int, static_cast<int>(kMostRows)>{});
     });
 }
 
