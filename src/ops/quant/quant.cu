@@ -16,10 +16,9 @@ constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 constexpr int64_t kBlocksPerSm = 4;
 constexpr int64_t kWidened = int64_t{32} << 20; // bytes of widened weights at once
 
-// 16 bytes of codes, whose numbers are those of two spans of neighbours: kSpan from `first` on and
+// 16 bytes of codes, whose numbers are two runs of neighbours: 8 (of 4 bits 16) from `first` on, and
 // as many kApart further (the order within a block: quant.h).
 template <int kBits> struct Codes {
-    static constexpr int kSpan = kBits == 8 ? 8 : 16;
     static constexpr int kApart = kBits == 8 ? 16 : 32;
     static constexpr int kGroup =
         static_cast<int>(quant_group(kBits == 8 ? QuantFormat::int8 : QuantFormat::int4));
@@ -71,7 +70,10 @@ template <int kBits> __device__ Place<kBits> load_place(const uint8_t* row, int 
     const uint8_t* from = row + int64_t{block} * kWhole;
     Place<kBits> out;
     const uint4 words = *reinterpret_cast<const uint4*>(from + within * 16);
-    out.codes = {{words.x, words.y, words.z, words.w}};
+    out.codes.words[0] = words.x;
+    out.codes.words[1] = words.y;
+    out.codes.words[2] = words.z;
+    out.codes.words[3] = words.w;
     const int first = Codes<kBits>::first(within);
     out.scale = __bfloat162float(
         reinterpret_cast<const __nv_bfloat16*>(from + n * kBits / 8)[first / Codes<kBits>::kGroup]);
