@@ -8,7 +8,8 @@ void add_corpus_command(CLI::App& app) {
                                                    "trained on");
     group->require_subcommand(1);
     for (auto* add : {add_corpus_filter_command, add_corpus_dedup_command, add_corpus_score_command,
-                      add_corpus_select_command, add_corpus_report_command})
+                      add_corpus_select_command, add_corpus_grade_command, add_corpus_mix_command,
+                      add_corpus_report_command, add_corpus_run_command})
         if (add != nullptr) add(*group);
 }
 
