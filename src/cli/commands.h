@@ -14,12 +14,6 @@ namespace tnl {
 [[gnu::weak]] void add_corpus_command(CLI::App& app);
 [[gnu::weak]] void add_corpus_filter_command(CLI::App& group);
 [[gnu::weak]] void add_corpus_dedup_command(CLI::App& group);
-[[gnu::weak]] void add_corpus_score_command(CLI::App& group);
-[[gnu::weak]] void add_corpus_select_command(CLI::App& group);
-[[gnu::weak]] void add_corpus_grade_command(CLI::App& group);
-[[gnu::weak]] void add_corpus_mix_command(CLI::App& group);
-[[gnu::weak]] void add_corpus_report_command(CLI::App& group);
-[[gnu::weak]] void add_corpus_run_command(CLI::App& group);
 [[gnu::weak]] void add_verify_command(CLI::App& app);
 [[gnu::weak]] void add_inspect_command(CLI::App& app);
 [[gnu::weak]] void add_import_command(CLI::App& app);

@@ -1,5 +1,6 @@
 // transnormer corpus: from raw to training text.
 #include "cli/commands.h"
+#include "cli/corpus_commands.h"
 
 namespace tnl {
 

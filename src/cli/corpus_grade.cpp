@@ -1,6 +1,6 @@
 // transnormer corpus grade: people read a sample; what they say becomes thresholds.
 #include "cli/cli.h"
-#include "cli/commands.h"
+#include "cli/corpus_commands.h"
 #include "cli/corpus_options.h"
 #include "corpus/grade/agreement.h"
 #include "corpus/grade/sample.h"

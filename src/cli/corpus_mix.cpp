@@ -1,6 +1,6 @@
 // transnormer corpus mix: documents of many sources, weighted and shuffled.
 #include "cli/cli.h"
-#include "cli/commands.h"
+#include "cli/corpus_commands.h"
 #include "cli/corpus_options.h"
 #include "corpus/mix/mix_job.h"
 #include "data/tokenize.h"

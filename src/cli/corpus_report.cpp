@@ -1,6 +1,6 @@
 // transnormer corpus report: what the stages of a corpus did, as a page.
 #include "cli/cli.h"
-#include "cli/commands.h"
+#include "cli/corpus_commands.h"
 #include "corpus/report/report.h"
 
 #include "base/check.h"

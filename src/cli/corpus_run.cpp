@@ -1,6 +1,6 @@
 // transnormer corpus run: a recipe's stages, one after the other.
 #include "cli/cli.h"
-#include "cli/commands.h"
+#include "cli/corpus_commands.h"
 #include "cli/recipe_run.h"
 
 #include "base/check.h"

@@ -1,6 +1,6 @@
 // transnormer corpus score: what a model says of every document.
 #include "cli/cli.h"
-#include "cli/commands.h"
+#include "cli/corpus_commands.h"
 #include "cli/corpus_options.h"
 #include "score/score_job.h"
 

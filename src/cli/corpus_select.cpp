@@ -1,6 +1,6 @@
 // transnormer corpus select: documents whose scores lie between thresholds.
 #include "cli/cli.h"
-#include "cli/commands.h"
+#include "cli/corpus_commands.h"
 #include "cli/corpus_options.h"
 #include "corpus/select/select_job.h"
 
