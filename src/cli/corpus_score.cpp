@@ -126,7 +126,7 @@ void add_corpus_score_command(CLI::App& group) {
     command->add_option("--device", c->score.device, "cpu, cuda, cuda:N or auto");
     command->add_option("--dtype", c->score.dtype,
                         "f32, bf16, or auto: that of the stored weights");
-    command->add_option("--chunk", c->score.chunk, "Tokens of one call; 0: 2048, on a GPU 16384")
+    command->add_option("--chunk", c->score.chunk, "Tokens of one call; 0: 2048, on a GPU 32768")
         ->check(CLI::NonNegativeNumber);
     command
         ->add_option("--bos", c->bos,

@@ -22,6 +22,10 @@ namespace {
 constexpr int kVersion = 1;
 // States of one call's documents may take so much of the device's memory.
 constexpr int64_t kStateBytes = int64_t{2} << 30;
+// Text that a thread encodes at once: little, so that all of them are busy from a file's beginning.
+constexpr size_t kEncodedBytes = size_t{256} << 10;
+// Calls of the model whose documents are gathered before it begins: only the last is not full.
+constexpr int64_t kGatheredCalls = 32;
 // A record is there as read, as parsed, and as tokens.
 constexpr size_t kCopiesOfRecord = 16;
 
@@ -33,7 +37,7 @@ Evaluator::Options evaluator_options(const LoadedModel& loaded, const ScoreOptio
     const bool gpu = loaded.device->kind() == DeviceKind::cuda;
     Evaluator::Options out;
     out.dtype = loaded.dtype;
-    out.chunk = options.chunk > 0 ? options.chunk : gpu ? 16384 : 2048;
+    out.chunk = options.chunk > 0 ? options.chunk : gpu ? 32768 : 2048;
     const int64_t state = std::max<int64_t>(loaded.model.config().state_bytes(), 1);
     out.sequences = std::clamp<int64_t>(kStateBytes / state, 4, gpu ? 256 : 16);
     // Rows of logits that 512 MiB hold.
@@ -52,12 +56,12 @@ class Scorer {
           evaluator_(loaded_.model, *loaded_.device, loaded_.weights, evaluator_options_),
           records_(job.records) {
         records_.fields.assign(options.group_fields.begin(), options.group_fields.end());
+        records_.chunks.chunk_bytes = kEncodedBytes;
         records_.chunks.max_record_bytes = job.memory / kCopiesOfRecord;
         if (options.bos.value_or(loaded_.model.config().add_bos_token))
             ends_.bos = token("bos_token_id", loaded_.model.config().bos_token_id);
         if (options.eos) ends_.eos = token("eos_token_id", loaded_.model.config().eos_token_id);
-        // What waits in the stream; results need the same call, whatever is next to them.
-        loaded_.device->stream().same_shapes = true;
+        loaded_.device->stream().same_shapes = true; // all calls but the last of a file
     }
 
     // All that scores depend on, beside the texts and, within rounding, the device.
@@ -79,25 +83,25 @@ class Scorer {
         TokenSource source(input, records_, loaded_.tokenizer, ends_, threads_);
         RecordWriter writer(output);
         ScoreTally tally;
-        for (TokenChunk chunk; source.next(chunk);) {
-            const auto start = std::chrono::steady_clock::now();
-            const std::vector<DocumentLoss> losses = evaluator_.losses(chunk.ids);
-            here_.model_seconds += seconds_since(start);
-            for (size_t i = 0; i < losses.size(); ++i) {
-                DocumentScore& document = chunk.documents[i];
-                if (!std::isfinite(losses[i].nats))
-                    fail("{}: document {} ({}): the loss is {}: the weights or activations of the "
-                         "model are not finite",
-                         input.string(), document.index, document.id, losses[i].nats);
-                document.tokens = losses[i].tokens;
-                document.set_nll(losses[i].nats);
+        TokenChunk waiting;
+        int64_t tokens = 0;
+        for (bool more = true; more;) {
+            TokenChunk chunk;
+            more = source.next(chunk);
+            for (size_t i = 0; i < chunk.ids.size(); ++i) {
+                tokens += std::ssize(chunk.ids[i]);
+                waiting.documents.push_back(std::move(chunk.documents[i]));
+                waiting.ids.push_back(std::move(chunk.ids[i]));
+            }
+            if (more && tokens < kGatheredCalls * evaluator_options_.chunk) continue;
+            score(input, waiting);
+            for (const DocumentScore& document : waiting.documents) {
                 writer.add(document);
                 tally.add(document);
-                ++here_.documents;
-                here_.tokens += document.tokens;
-                here_.bytes += document.bytes;
             }
             if (progress) progress(here_);
+            waiting = {};
+            tokens = 0;
         }
         writer.commit();
         Json counts = Json::object();
@@ -110,6 +114,23 @@ class Scorer {
     const LoadedModel& loaded() const { return loaded_; }
 
   private:
+    void score(const std::filesystem::path& input, TokenChunk& chunk) {
+        const auto start = std::chrono::steady_clock::now();
+        const std::vector<DocumentLoss> losses = evaluator_.losses(chunk.ids);
+        here_.model_seconds += seconds_since(start);
+        for (size_t i = 0; i < losses.size(); ++i) {
+            DocumentScore& document = chunk.documents[i];
+            if (!std::isfinite(losses[i].nats))
+                fail("{}: document {} ({}): the loss is {}: the weights or activations of the "
+                     "model are not finite",
+                     input.string(), document.index, document.id, losses[i].nats);
+            document.tokens = losses[i].tokens;
+            document.set_nll(losses[i].nats);
+            ++here_.documents;
+            here_.tokens += document.tokens;
+            here_.bytes += document.bytes;
+        }
+    }
     int32_t token(const char* name, int64_t id) const {
         if (id < 0 || id >= loaded_.model.config().vocab_size)
             fail("{}: {} is {}, wanted a token, 0 to {}", (options_.model / "config.json").string(),

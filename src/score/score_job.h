@@ -16,7 +16,7 @@ struct ScoreOptions {
     std::string device = "auto", dtype = "auto";
     std::optional<bool> bos; // documents begin with the bos token; absent: as config.json says
     bool eos = false;        // the end of a document is predicted, too
-    int64_t chunk = 0;       // tokens of one call; 0: 2048, on a GPU 16384
+    int64_t chunk = 0;       // tokens of one call; 0: 2048, on a GPU 32768
     // Where records name them; with dots between nested fields.
     Groups group_fields = {"source", "category", "language"};
 };
