@@ -20,9 +20,10 @@ LAYERS = {
     "data": ["text"],
     "corpus": ["text"],
     "infer": ["model", "ops", "tensor", "text"],
+    "score": ["infer", "model", "ops", "tensor", "corpus", "text"],
     "train": ["model", "ops", "tensor", "data", "text"],
     "serve": ["infer", "model", "ops", "tensor", "text"],
-    "cli": ["serve", "train", "infer", "model", "ops", "tensor", "data", "corpus", "text"],
+    "cli": ["serve", "train", "score", "infer", "model", "ops", "tensor", "data", "corpus", "text"],
 }
 # Helpers of tests: any test may include them; they may include anything below model.
 TESTING = "testing"

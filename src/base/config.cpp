@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/nearest.h"
+#include "base/toml.h"
 
 // toml++ asserts where some damaged files lead it: an error here, not the end of the process.
 [[noreturn]] static void fail_toml() { throw tnl::Error("invalid TOML"); }
@@ -172,7 +173,7 @@ static void check_toml(std::string_view text, const std::string& name) {
     }
 }
 
-void ConfigBinding::load_toml(std::string_view text, const std::string& name) {
+Json parse_toml(std::string_view text, const std::string& name) {
     check_toml(text, name);
     toml::table root;
     try {
@@ -196,7 +197,11 @@ void ConfigBinding::load_toml(std::string_view text, const std::string& name) {
         }
     };
     check(check, root);
-    load_json(toml_to_json(root).dump(), name);
+    return toml_to_json(root);
+}
+
+void ConfigBinding::load_toml(std::string_view text, const std::string& name) {
+    load_json(parse_toml(text, name).dump(), name);
 }
 
 void ConfigBinding::load(const std::filesystem::path& path) {

@@ -1,5 +1,6 @@
 #include "train/trainer.h"
 
+#include "model/flops.h"
 #include "train/stop_signal.h"
 
 #include <chrono>
@@ -18,22 +19,10 @@ bool due(int64_t step, int64_t every) { return every > 0 && step % every == 0; }
 } // namespace
 
 double training_flops_per_token(const Model& model, int64_t length) {
-    const ModelConfig& c = model.config();
-    double weights = 0, adapters = 0;
-    for (const Param& p : model.params().base())
-        if (p.shape.size() == 2) weights += static_cast<double>(p.size);
-    for (const Param& p : model.params().adapters()) adapters += static_cast<double>(p.size);
-    if (!c.tie_word_embeddings) // a look-up multiplies nothing
-        weights -= static_cast<double>(c.vocab_size * c.decoder_embed_dim);
-    // k^T v and q S: 2 Dk D each, a head; q k^T and p v: 2 D each, a head and token seen. Twice
-    // again backward.
-    double attention = 0;
-    const double seen = static_cast<double>(length + 1) / 2;
-    for (int64_t l = 0; l < c.decoder_layers; ++l)
-        attention += 12.0 * static_cast<double>(c.hidden_dim) *
-                     (c.is_llama() ? seen : static_cast<double>(c.key_dim(l)));
-    // Frozen weights have no gradient: a third less. Of adapters h is made twice.
-    return (model.params().has_adapters() ? 4 : 6) * weights + 7 * adapters + attention;
+    const ModelFlops f = model_flops(model, length);
+    // Backward twice the forward; frozen weights have no gradient: a third less. Of adapters h is
+    // made twice.
+    return (model.params().has_adapters() ? 4 : 6) * f.weights + 7 * f.adapters + 3 * f.attention;
 }
 
 Trainer::Trainer(const TrainerParts& parts)

@@ -14,34 +14,6 @@
 namespace tnl::corpus {
 namespace {
 
-// {"step": ..., "rule": ..., "value": ..., "threshold": ...} without its braces.
-void append_reason(std::string& out, const FilterChain::Result& result) {
-    const Verdict& verdict = result.verdict;
-    fmt::format_to(std::back_inserter(out),
-                   R"("step": "{}", "rule": "{}", "value": {}, "threshold": {})", result.step,
-                   verdict.rule, verdict.value, verdict.threshold);
-}
-
-void append_dropped(std::string& out, const Record& record, const FilterChain::Result& result,
-                    Dropped what) {
-    if (what == Dropped::none) return;
-    if (what == Dropped::reasons) {
-        out += "{\"id\": ";
-        append_json_string(out, record.id);
-        fmt::format_to(std::back_inserter(out), ", \"index\": {}, \"bytes\": {}, ", record.index,
-                       record.text.size());
-        append_reason(out, result);
-        out += "}\n";
-        return;
-    }
-    out += record.before;
-    out += record.text_json;
-    out.append(record.after, 0, record.after.rfind('}'));
-    out += ", \"dropped\": {";
-    append_reason(out, result);
-    out += "}}\n";
-}
-
 // What one thread makes of chunks.
 class Worker {
   public:
@@ -76,7 +48,7 @@ class Worker {
         if (!result.verdict.keep) {
             stats_.dropped[{std::string(result.step), result.verdict.rule}].add(
                 record_.text.size());
-            append_dropped(dropped, record_, result, options_.dropped);
+            append_dropped(dropped, record_, result.step, result.verdict, options_.dropped);
             return;
         }
         stats_.kept.add(record_.text.size());
@@ -168,10 +140,6 @@ class Pipeline {
 };
 
 } // namespace
-
-std::vector<std::pair<std::string_view, Dropped>> enum_names(Dropped) {
-    return {{"reasons", Dropped::reasons}, {"records", Dropped::records}, {"none", Dropped::none}};
-}
 
 FilterStats& FilterStats::operator+=(const FilterStats& more) {
     read += more.read;

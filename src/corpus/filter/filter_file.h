@@ -2,6 +2,7 @@
 // are not.
 #pragma once
 
+#include "corpus/filter/dropped.h"
 #include "corpus/io/record_parser.h"
 #include "corpus/rules/filter_chain.h"
 
@@ -12,10 +13,6 @@
 #include <string>
 
 namespace tnl::corpus {
-
-// What is written of dropped documents: why, why and all of the record, nothing.
-enum class Dropped { reasons, records, none };
-std::vector<std::pair<std::string_view, Dropped>> enum_names(Dropped);
 
 struct FilterOptions {
     RecordOptions records;
@@ -48,12 +45,9 @@ struct FilterStats {
 };
 
 // Writes `kept` (.jsonl.zst: the records, with the texts that the steps left) and, unless
-// options.dropped is none, `dropped` (.jsonl.zst), a line for each document that is not kept:
-//   {"id": ..., "index": of the file's records, "bytes": of its text, "step": ..., "rule": ...,
-//    "value": what was measured, "threshold": the bound}
-// or the record with these five, from step on, in a field "dropped" of its own. The bytes of both
-// depend on the file, the plan and the options alone. progress(bytes of text) is called by any
-// thread. Throws naming file and line; then neither file appears.
+// options.dropped is none, `dropped` (.jsonl.zst), a line for each document that is not kept
+// (dropped.h). The bytes of both depend on the file, the plan and the options alone. progress(bytes
+// of text) is called by any thread. Throws naming file and line; then neither file appears.
 FilterStats filter_file(const std::filesystem::path& input, const FilterPlan& plan,
                         const FilterOptions& options, int threads,
                         const std::filesystem::path& kept, const std::filesystem::path& dropped,

@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "corpus/jobs/file_hash.h"
+#include "corpus/jobs/unit_name.h"
 
 #include <algorithm>
 #include <chrono>
@@ -18,21 +18,6 @@ constexpr size_t kProgramBytes = size_t{64} << 20; // program, libraries, tables
 constexpr size_t kCopiesOfRecord = 24;
 
 constexpr std::string_view kDropped = "dropped";
-
-// Names of units are names of files.
-std::string unit_name(const std::string& input) {
-    std::string out = "rules-";
-    for (const char c : input) {
-        const auto byte = static_cast<unsigned char>(c);
-        if (std::isalnum(byte) || c == '-' || c == '.')
-            out += c;
-        else
-            out += fmt::format("_{:02x}", byte);
-    }
-    // Longer ones are cut; what keeps them apart is behind the cut.
-    if (out.size() > 150) out = out.substr(0, 100) + "_" + hash_text(out);
-    return out;
-}
 
 std::string parameters(const FilterPlan& plan, const FilterOptions& options) {
     const RecordOptions& records = options.records;
@@ -109,7 +94,7 @@ FilterReport run_filter(const FilterJob& job, const FilterPlan& plan,
     const int threads = std::max(1, job.threads / workers); // for each file
     for (const Input& input : job.inputs)
         stage.units.push_back(
-            {unit_name(input.name), {input.path}, [&, threads](UnitOutputs& outputs) {
+            {unit_name("rules", input.name), {input.path}, [&, threads](UnitOutputs& outputs) {
                  const fs::path name = input.name + ".jsonl.zst", kept = outputs.add("kept" / name);
                  const fs::path dropped =
                      options.dropped == Dropped::none ? fs::path() : outputs.add("dropped" / name);
