@@ -1,9 +1,12 @@
 #include "base/check.h"
+#include "base/file.h"
 #include "text/tokenizer.h"
+#include "text/utf8.h"
 
 #include <sentencepiece_trainer.h>
 
 #include <algorithm>
+#include <charconv>
 #include <unordered_map>
 
 namespace tnl {
@@ -40,6 +43,38 @@ class Lines final : public sentencepiece::SentenceIterator {
 
 } // namespace
 
+std::string frequent_characters(const std::filesystem::path& table, int64_t most) {
+    const std::string text = read_file(table);
+    std::vector<std::pair<int64_t, std::string>> found;
+    size_t number = 1;
+    for (size_t at = 0; at < text.size(); ++number) {
+        const size_t end = std::min(text.find('\n', at), text.size());
+        const std::string line = text.substr(at, end - at);
+        at = end + 1;
+        if (line.starts_with('#') || line.find_first_not_of(" \t\r") == std::string::npos) continue;
+        const size_t space = line.find_first_of(" \t");
+        const std::string character = line.substr(0, space);
+        int64_t count = -1;
+        if (space != std::string::npos) {
+            const size_t digits = line.find_first_not_of(" \t", space);
+            if (digits != std::string::npos)
+                std::from_chars(line.data() + digits, line.data() + line.size(), count);
+        }
+        size_t characters = 0;
+        for (const char c : character) characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+        if (characters != 1 || count < 0 || first_invalid_utf8(character) != std::string::npos)
+            fail("{}:{}: '{}', wanted a character, white space and how often it is",
+                 table.string(), number, line.substr(0, 40));
+        found.emplace_back(-count, character);
+    }
+    if (found.empty()) fail("{}: has no characters", table.string());
+    std::sort(found.begin(), found.end()); // of equal counts by code point
+    std::string out;
+    for (int64_t i = 0; i < std::min<int64_t>(most, std::ssize(found)); ++i)
+        out += found[static_cast<size_t>(i)].second;
+    return out;
+}
+
 std::string train_tokenizer(const TokenizerTraining& options,
                             const std::function<bool(std::string& line)>& next) {
     TNL_CHECK(options.vocab_size >= 300 && options.vocab_size <= 1'000'000,
@@ -63,6 +98,7 @@ std::string train_tokenizer(const TokenizerTraining& options,
         {"max_sentence_length", "8192"},
         {"input_sentence_size", fmt::format("{}", options.max_sentences)},
         {"shuffle_input_sentence", "false"}, // the shuffle is not seeded
+        {"required_chars", options.characters},
         {"num_threads", fmt::format("{}", options.threads)},
         {"minloglevel", "2"},
     };
