@@ -199,7 +199,7 @@ def main():
         "all, FineWeb's order": ("fineweb", [], fineweb),
     }
     if not arguments.fixture:
-        cases |= corpus_steps.step_cases(folder, documents, texts, addresses, arguments.seed)
+        cases |= corpus_steps.step_cases(folder, documents, texts, addresses, arguments.seed, arguments.only)
     cases = {name: case for name, case in cases.items() if arguments.only is None or arguments.only in name}
     if arguments.fixture:
         answers = {name: theirs(texts, filters) for name, (_, _, filters) in cases.items()}

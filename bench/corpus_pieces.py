@@ -168,7 +168,8 @@ def main():
             a, b = ({n: {i: "" for i in of} for n, of in each.items()} for each in (a, b))
         different = [(n, i) for n in files for i in map(str, range(third)) if a[n].get(i) != b[n].get(i)]
         faults += len(different)
-        changed = sum(b[n].get(str(i)) != t for n, of in files.items() for i, t in enumerate(of))
+        changed = sum((str(i) not in b[n]) if name == "ngram" else b[n].get(str(i)) != t for n, of in files.items()
+                      for i, t in enumerate(of))
         print(f"{name}: {changed} documents changed or dropped, {len(different)} differ; ours {our_seconds:.2f} s, "
               f"{size / our_seconds:.1f} MB/s; theirs {their_seconds:.2f} s, {size / their_seconds:.2f} MB/s", flush=True)
         for n, i in different[:4]:

@@ -1,9 +1,10 @@
 """Cases of corpus_conformance.py beyond the rules of quality: addresses, languages, personal data,
-decontamination and Chinese words. Needs fasttext-numpy2-wheel, tldextract, pyahocorasick and jieba from PyPI."""
+decontamination and Chinese words. Needs fasttext-numpy2-wheel, fasteners, tldextract, pyahocorasick, jieba and
+xxhash < 3.6 from PyPI, and fastText's program (Debian: fasttext), which trains models."""
 
-import io
 import os
 import random
+import subprocess
 from pathlib import Path
 
 os.environ["TLDEXTRACT_PUBLIC_SUFFIX_LIST_URLS"] = ""  # the list that tldextract comes with
@@ -53,9 +54,8 @@ class Addresses:
 
 
 def train_languages(documents, folder, seed):
-    """Models of fastText's four losses and a quantized one, trained on the documents whose ids begin with udhr
+    """Models of fastText's four losses and a quantized one, trained by its program (PyPI's wheel meets NaN) on the documents whose ids begin with udhr
     (one language each), and on lines of the others as English."""
-    import fasttext
     r = random.Random(seed)
     lines = []
     for identity, text in documents:
@@ -67,16 +67,14 @@ def train_languages(documents, folder, seed):
     r.shuffle(lines)
     training = folder / "languages.txt"
     training.write_text("\n".join(lines), encoding="utf-8")
-    options = dict(input=str(training), dim=16, minn=2, maxn=4, bucket=50000, epoch=5, thread=1, verbose=0)
+    run = lambda *of: subprocess.run(["fasttext", *map(str, of)], check=True, stdout=subprocess.DEVNULL)
     paths = {}
-    for loss, more in (("hs", {}), ("softmax", dict(wordNgrams=2)), ("ova", dict(maxn=0, minn=0)), ("ns", {})):
-        model = fasttext.train_supervised(loss=loss, **{**options, **more})
+    for loss, more in (("hs", []), ("softmax", ["-wordNgrams", 2]), ("ova", ["-minn", 0, "-maxn", 0]), ("ns", [])):
+        run("supervised", "-input", training, "-output", folder / loss, "-loss", loss, "-dim", 16, "-minn", 2, "-maxn", 4,
+            "-bucket", 50000, "-epoch", 5, "-thread", 1, "-verbose", 0, *more)
         paths[loss] = folder / f"{loss}.bin"
-        model.save_model(str(paths[loss]))
-        if loss == "hs":
-            model.quantize(input=str(training), cutoff=20000, qnorm=True, retrain=False)
-            paths["hs, quantized"] = folder / "hs.ftz"
-            model.save_model(str(paths["hs, quantized"]))
+    run("quantize", "-input", training, "-output", folder / "hs", "-cutoff", 20000, "-qnorm", "-verbose", 0)
+    paths["hs, quantized"] = folder / "hs.ftz"
     return paths
 
 
@@ -145,8 +143,10 @@ def chinese_rules():
     return settings, filters
 
 
-def step_cases(folder, documents, texts, addresses, seed):
-    """name: (rules, settings, filters), as corpus_conformance.py has them."""
+def step_cases(folder, documents, texts, addresses, seed, only):
+    """name: (rules, settings, filters), as corpus_conformance.py has them; `only`: of which names those that contain it are
+    wanted, or None."""
+    wanted = lambda *names: any(only is None or only in name or name in only for name in names)
     import json
 
     import jieba
@@ -163,15 +163,17 @@ def step_cases(folder, documents, texts, addresses, seed):
     cases["pii"] = ("fineweb", ['steps=["pii"]'], [Pii()])
     cases["pii, all addresses"] = ("fineweb", ['steps=["pii"]', "pii.public_ips_only=false", 'pii.email_replacements=["x"]'],
                                    [Pii(only_remove_public_ips=False, email_replacement="x")])
-    for loss, path in train_languages(documents, folder, seed).items():
+    models = train_languages(documents, folder, seed) if wanted("language") else {}
+    for loss, path in models.items():
         cases[f"language, {loss}"] = ("fineweb", ['steps=["language"]', f"language.model={path}"], [Language(path)])
         some = ["eng", "deu_1901", "fra", "spa"]
         known = [l for l in some if any(f"/{l}." in i for i, _ in documents) or l == "eng"]
         cases[f"language, {loss}, some"] = (
             "fineweb", ['steps=["language"]', f"language.model={path}", "language.threshold=0.3",
                         f"language.languages={json.dumps(known)}"], [Language(path, languages=known, language_threshold=0.3)])
-    for name, options in {"decontaminate": {}, "decontaminate, 5 words of questions":
-                          dict(n_grams=5, find_query_ngrams=True, find_overlap_ngrams=False)}.items():
+    benchmarks = {"decontaminate": {},
+                  "decontaminate, 5 words of questions": dict(n_grams=5, find_query_ngrams=True, find_overlap_ngrams=False)}
+    for name, options in benchmarks.items() if wanted(*benchmarks) else ():
         here = folder / name.replace(" ", "_")
         here.mkdir()
         benchmark, index, found = decontamination(here, texts, seed, **options)
