@@ -71,9 +71,9 @@ def train_languages(documents, folder, seed):
     paths = {}
     for loss, more in (("hs", []), ("softmax", ["-wordNgrams", 2]), ("ova", ["-minn", 0, "-maxn", 0]), ("ns", [])):
         run("supervised", "-input", training, "-output", folder / loss, "-loss", loss, "-dim", 16, "-minn", 2, "-maxn", 4,
-            "-bucket", 50000, "-epoch", 5, "-thread", 1, "-verbose", 0, *more)
+            "-bucket", 20000, "-epoch", 2, "-thread", 1, "-verbose", 0, *more)
         paths[loss] = folder / f"{loss}.bin"
-    run("quantize", "-input", training, "-output", folder / "hs", "-cutoff", 20000, "-qnorm", "-verbose", 0)
+    run("quantize", "-input", training, "-output", folder / "hs", "-cutoff", 8000, "-qnorm", "-verbose", 0)
     paths["hs, quantized"] = folder / "hs.ftz"
     return paths
 

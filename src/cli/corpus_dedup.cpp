@@ -59,7 +59,7 @@ struct DedupCommand {
     bool emit_slurm = false;
     SlurmOptions slurm;
     std::function<std::vector<std::string>()> written; // the command line, without --emit-slurm
-    struct Known { // an option that not all modes look at
+    struct Known {                                     // an option that not all modes look at
         const CLI::Option* option;
         std::vector<Mode> by;
     };
@@ -102,12 +102,11 @@ void check_mode(const DedupCommand& c) {
 
 std::vector<StageMaker> make_stages(DedupCommand& c, const DedupJob& job) {
     if (c.parts > 0)
-        c.minhash.parts = c.pieces.parts = c.sentences.parts = c.substrings.parts =
-            c.ngrams.parts = c.parts;
+        c.minhash.parts = c.pieces.parts = c.sentences.parts = c.substrings.parts = c.ngrams.parts =
+            c.parts;
     c.pieces.keep = c.sentences.keep = c.substrings.keep = c.keep;
     c.minhash.shingles.cut = c.ngrams.shingles.cut = c.words;
-    if (c.words_of_ngram > 0)
-        c.minhash.shingles.words = c.ngrams.shingles.words = c.words_of_ngram;
+    if (c.words_of_ngram > 0) c.minhash.shingles.words = c.ngrams.shingles.words = c.words_of_ngram;
     c.minhash.shingles.simplify.numbers = c.ngrams.shingles.simplify.numbers = !c.keep_numbers;
     switch (c.mode) {
     case Mode::minhash:
@@ -118,8 +117,7 @@ std::vector<StageMaker> make_stages(DedupCommand& c, const DedupJob& job) {
         if (c.words == WordCut::spaces)
             throw UsageError("--mode sentence finds sentences in the words of --words english or "
                              "common, not spaces");
-        c.sentences.words =
-            c.words == WordCut::english ? WordRules::english : WordRules::common;
+        c.sentences.words = c.words == WordCut::english ? WordRules::english : WordRules::common;
         return sentence_stages(job, c.sentences);
     case Mode::substring:
         return substring_stages(job, c.substrings);
@@ -288,13 +286,15 @@ void add_piece_options(CLI::App& command, DedupCommand& c) {
     add(command.add_option("--least-sentences", c.sentences.least_sentences,
                            "Documents that lost sentences go if fewer are left"),
         {Mode::sentence});
-    add(command.add_option("--length", c.substrings.length,
-                           "Bytes of a substring that is too long to be there twice")
+    add(command
+            .add_option("--length", c.substrings.length,
+                        "Bytes of a substring that is too long to be there twice")
             ->check(CLI::Range(16, 1 << 20)),
         {Mode::substring});
     add(add_choice(command, "--scope", c.ngrams.scope, "What goes"), {Mode::ngram});
-    add(command.add_option("--share", c.ngrams.share,
-                           "What goes has more than this share of its n-grams in earlier ones")
+    add(command
+            .add_option("--share", c.ngrams.share,
+                        "What goes has more than this share of its n-grams in earlier ones")
             ->check(CLI::Range(0.0, 1.0)),
         {Mode::ngram});
     add(command

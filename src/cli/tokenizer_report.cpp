@@ -115,8 +115,7 @@ void add_tokenizer_report_command(CLI::App& group) {
     command->add_option("--field", c->records.text_field, "Field of a JSONL record with its text");
     command->add_option("--language-field", c->language_field,
                         "Field with its language, as corpus filter's step language writes it");
-    command
-        ->add_option("--documents", c->most, "Of each language, the first so many; 0: all")
+    command->add_option("--documents", c->most, "Of each language, the first so many; 0: all")
         ->check(CLI::NonNegativeNumber);
     command->add_flag("--json", c->json, "Print JSON");
     command->footer("per word: tokens for each word (letters and digits in a row; a Chinese or "

@@ -12,7 +12,8 @@ namespace tnl {
 
 struct Fertility {
     int64_t documents = 0, bytes = 0, characters = 0; // code points
-    int64_t words = 0; // of letters, digits and marks in a row; a Chinese or Japanese character is one
+    int64_t words =
+        0; // of letters, digits and marks in a row; a Chinese or Japanese character is one
     int64_t tokens = 0;
     int64_t byte_tokens = 0;      // pieces that are a byte of a character without one of its own
     int64_t split_characters = 0; // characters of several such

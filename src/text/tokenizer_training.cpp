@@ -12,20 +12,31 @@
 namespace tnl {
 namespace {
 
-// Lines for the trainer, cut where libsentencepiece would drop them (4192 bytes).
+// Lines for the trainer, cut where libsentencepiece would drop them (4192 bytes). Before them, each
+// on a line of its own, the characters that need a piece: the library ends the process where one of
+// these is not in the text, and of too many lines it does not look at the last.
 class Lines final : public sentencepiece::SentenceIterator {
   public:
-    explicit Lines(const std::function<bool(std::string&)>& next) : next_(next) { Next(); }
+    Lines(const std::function<bool(std::string&)>& next, const std::string& characters)
+        : next_(next), characters_(characters), has_text_(next_(rest_)) {
+        Next();
+    }
+    bool has_text() const { return has_text_; }
     bool done() const override { return done_; }
     void Next() override {
+        if (at_ < characters_.size()) {
+            size_t end = at_ + 1;
+            while (end < characters_.size() && is_tail(characters_[end])) ++end;
+            line_ = characters_.substr(at_, end - at_);
+            at_ = end;
+            return;
+        }
         if (rest_.empty() && !next_(rest_)) {
             done_ = true;
             return;
         }
         size_t cut = std::min(rest_.size(), size_t{4000});
-        while (cut < rest_.size() && cut > 0 &&
-               (static_cast<unsigned char>(rest_[cut]) & 0xC0) == 0x80)
-            --cut;
+        while (cut < rest_.size() && cut > 0 && is_tail(rest_[cut])) --cut;
         line_ = rest_.substr(0, cut);
         rest_.erase(0, cut);
         ++lines_;
@@ -35,8 +46,12 @@ class Lines final : public sentencepiece::SentenceIterator {
     int64_t lines() const { return lines_; }
 
   private:
+    static bool is_tail(char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
     const std::function<bool(std::string&)>& next_;
+    const std::string& characters_;
+    size_t at_ = 0; // in them
     std::string line_, rest_;
+    bool has_text_;
     bool done_ = false;
     int64_t lines_ = 0;
 };
@@ -63,8 +78,8 @@ std::string frequent_characters(const std::filesystem::path& table, int64_t most
         size_t characters = 0;
         for (const char c : character) characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
         if (characters != 1 || count < 0 || first_invalid_utf8(character) != std::string::npos)
-            fail("{}:{}: '{}', wanted a character, white space and how often it is",
-                 table.string(), number, line.substr(0, 40));
+            fail("{}:{}: '{}', wanted a character, white space and how often it is", table.string(),
+                 number, line.substr(0, 40));
         found.emplace_back(-count, character);
     }
     if (found.empty()) fail("{}: has no characters", table.string());
@@ -80,8 +95,8 @@ std::string train_tokenizer(const TokenizerTraining& options,
     TNL_CHECK(options.vocab_size >= 300 && options.vocab_size <= 1'000'000,
               "vocab_size is {}, wanted 300 to 1000000 (259 are bytes and special tokens)",
               options.vocab_size);
-    Lines lines(next);
-    if (lines.done()) fail("the corpus is empty: no text to train a tokenizer on");
+    Lines lines(next, options.characters);
+    if (!lines.has_text()) fail("the corpus is empty: no text to train a tokenizer on");
     const std::unordered_map<std::string, std::string> arguments = {
         {"model_type", "bpe"},
         {"byte_fallback", "true"},

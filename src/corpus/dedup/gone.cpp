@@ -44,9 +44,8 @@ class Lists {
         if (!out_ || file != file_) {
             if (out_) out_->commit();
             file_ = file;
-            out_ = std::make_unique<AtomicFile>(
-                outputs_.add(fs::path("remove") /
-                             fmt::format("{:06}.{}", file, whole ? "remove" : "pieces")));
+            out_ = std::make_unique<AtomicFile>(outputs_.add(
+                fs::path("remove") / fmt::format("{:06}.{}", file, whole ? "remove" : "pieces")));
         }
         const uint32_t values[2] = {static_cast<uint32_t>(node), static_cast<uint32_t>(piece)};
         out_->write(values, whole ? sizeof values[0] : sizeof values);

@@ -25,8 +25,8 @@ class NgramFilter {
         uint64_t words[8] = {};
     };
     size_t line_of(uint64_t hash) const {
-        return static_cast<size_t>(static_cast<unsigned __int128>(hash * 0x9E3779B97F4A7C15) *
-                                   lines_.size() >> 64);
+        return static_cast<size_t>(
+            static_cast<unsigned __int128>(hash * 0x9E3779B97F4A7C15) * lines_.size() >> 64);
     }
     std::vector<Line> lines_;
 };

@@ -24,8 +24,7 @@ fs::path seen_path(int part) { return fs::path("duplicates") / fmt::format("{:02
 // Numbers of a file, one after the other.
 class NumberFile {
   public:
-    explicit NumberFile(fs::path path)
-        : path_(std::move(path)), buffer_(size_t{256} << 10, '\0') {
+    explicit NumberFile(fs::path path) : path_(std::move(path)), buffer_(size_t{256} << 10, '\0') {
         file_.rdbuf()->pubsetbuf(buffer_.data(), static_cast<std::streamsize>(buffer_.size()));
         file_.open(path_, std::ios::binary);
         if (!file_) fail("{}: cannot be read", path_.string());
@@ -57,8 +56,9 @@ class KeyWriter {
         for (std::vector<uint64_t>& hashes : of_part_) hashes.clear();
         uint32_t count = 0;
         const auto take = [&](uint64_t hash) {
-            const auto part = (static_cast<unsigned __int128>(hash) *
-                               static_cast<unsigned>(options_.parts)) >> 64;
+            const auto part =
+                (static_cast<unsigned __int128>(hash) * static_cast<unsigned>(options_.parts)) >>
+                64;
             of_part_[static_cast<size_t>(part)].push_back(hash);
             ++count;
         };
@@ -161,8 +161,8 @@ Json find_gone(const DedupJob& job, const NgramOptions& options, UnitOutputs& ou
     const bool whole = options.scope == NgramScope::document;
     for (size_t file = 0; file < job.inputs.size(); ++file) {
         NumberFile pieces(job.output / pieces_path(file));
-        AtomicFile out(outputs.add(
-            fs::path("remove") / fmt::format("{:06}.{}", file, whole ? "remove" : "pieces")));
+        AtomicFile out(outputs.add(fs::path("remove") /
+                                   fmt::format("{:06}.{}", file, whole ? "remove" : "pieces")));
         for (uint32_t piece[3]; pieces.read(piece, 3);) {
             uint64_t seen = 0;
             for (const auto& part : parts) {

@@ -30,7 +30,8 @@ struct NgramOptions {
     int parts = 8;
 };
 
-// The job must outlive what is made. Throws UsageError where the filters do not fit into its memory.
+// The job must outlive what is made. Throws UsageError where the filters do not fit into its
+// memory.
 std::vector<StageMaker> ngram_stages(const DedupJob& job, const NgramOptions& options);
 
 } // namespace tnl::corpus

@@ -19,7 +19,7 @@ class PieceRemover {
   public:
     virtual ~PieceRemover() = default;
     struct Left {
-        bool stays = true;      // the document
+        bool stays = true;       // the document
         size_t gone = 0, of = 0; // pieces
     };
     // numbers: of remove/FFFFFF.pieces, those of this document, rising. `out` receives what is left

@@ -75,12 +75,13 @@ Json find_gone(const DedupJob& job, const PieceOptions& options, int part, size_
     const size_t memory = job.worker_memory(units);
     ExternalSort<2> gone(outputs.scratch(), "gone", memory / 3);
     EqualKeys equal(options.keep, gone);
-    SortedMerge(files_of_part(job, keys_path, kKeyLayout, part, options.parts), memory / 2).run([&](std::span<const MergedRecord> records) {
-        for (const MergedRecord& r : records)
-            equal.add({kKeyLayout.key(r.data, 0), kKeyLayout.key(r.data, 1)},
-                       {uint64_t{r.source} << 32 | kKeyLayout.value(r.data, 1),
-                        kKeyLayout.value(r.data, 0)});
-    });
+    SortedMerge(files_of_part(job, keys_path, kKeyLayout, part, options.parts), memory / 2)
+        .run([&](std::span<const MergedRecord> records) {
+            for (const MergedRecord& r : records)
+                equal.add({kKeyLayout.key(r.data, 0), kKeyLayout.key(r.data, 1)},
+                          {uint64_t{r.source} << 32 | kKeyLayout.value(r.data, 1),
+                           kKeyLayout.value(r.data, 0)});
+        });
     write_gone(gone, outputs, part);
     return {{"pieces", equal.sent()}};
 }
@@ -140,9 +141,9 @@ std::vector<StageMaker> piece_stages(const DedupJob& job, const PieceOptions& op
             {"duplicates", [&](Digest after) { return gone_stage(job, options, after); }},
             {"clusters",
              [&](Digest after) {
-                 return divide_stage(
-                     job, options.parts,
-                     whole(options.kind) ? GoneForm::documents : GoneForm::pieces, 0, after);
+                 return divide_stage(job, options.parts,
+                                     whole(options.kind) ? GoneForm::documents : GoneForm::pieces,
+                                     0, after);
              }},
             {"filter", [&](Digest after) {
                  return whole(options.kind)

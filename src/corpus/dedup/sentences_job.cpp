@@ -155,7 +155,8 @@ class Remover final : public PieceRemover {
 
   private:
     bool enough(std::string_view text) {
-        return (options_.least_words <= 0 || static_cast<int64_t>(find_.words(text)) >= options_.least_words) &&
+        return (options_.least_words <= 0 ||
+                static_cast<int64_t>(find_.words(text)) >= options_.least_words) &&
                (options_.least_sentences <= 0 ||
                 std::ssize(find_(text)) >= options_.least_sentences);
     }

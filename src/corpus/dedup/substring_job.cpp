@@ -82,7 +82,8 @@ Json find_candidates(const DedupJob& job, const SubstringOptions& options, int p
         .run([&](std::span<const MergedRecord> records) {
             for (const MergedRecord& r : records) {
                 const uint64_t hash = kAnchorLayout.key(r.data, 0);
-                const Numbers<2> anchor = {uint64_t{r.source} << 32 | kAnchorLayout.value(r.data, 1),
+                const Numbers<2> anchor = {uint64_t{r.source} << 32 |
+                                               kAnchorLayout.value(r.data, 1),
                                            kAnchorLayout.value(r.data, 0)};
                 const bool same = any && hash == last_hash;
                 if (same && !sent) send(last);

@@ -1,10 +1,11 @@
-// Windows of bytes that stand in several places, found without holding the text: what a suffix array
-// of all of it would say of substrings of at least a length (Lee et al. 2022, arXiv 2107.06499),
-// in memory and time that do not depend on its size.
+// Windows of bytes that stand in several places, found without holding the text: what a suffix
+// array of all of it would say of substrings of at least a length (Lee et al. 2022, arXiv
+// 2107.06499), in memory and time that do not depend on its size.
 //
 // Of every `length` bytes in a row the k-gram with the least hash (k = length / 2) is an anchor, so
-// that two equal windows have anchors of equal hash ("winnowing", Schleimer et al. 2003). Only where
-// an anchor's hash is there twice the windows around it are looked at, each by a hash of 122 bits.
+// that two equal windows have anchors of equal hash ("winnowing", Schleimer et al. 2003). Only
+// where an anchor's hash is there twice the windows around it are looked at, each by a hash of 122
+// bits.
 #pragma once
 
 #include <cstddef>

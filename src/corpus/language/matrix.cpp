@@ -9,8 +9,7 @@ constexpr int32_t kCentroids = 256;
 
 FastTextMatrix::Quantizer FastTextMatrix::Quantizer::read(ModelReader& in, int64_t dim) {
     Quantizer out;
-    for (int32_t* each : {&out.dim, &out.parts, &out.part, &out.last})
-        *each = in.number<int32_t>();
+    for (int32_t* each : {&out.dim, &out.parts, &out.part, &out.last}) *each = in.number<int32_t>();
     if (out.dim != dim || out.part < 1 || out.last < 1 || out.last > out.part || out.parts < 1 ||
         int64_t{out.parts - 1} * out.part + out.last != dim)
         in.wrong(fmt::format("has a quantizer of {} parts of {}, the last {}, for {} dimensions",
@@ -54,10 +53,10 @@ size_t FastTextMatrix::bytes() const {
 }
 
 void FastTextMatrix::prefetch(int64_t row) const {
-    const void* at = values_.empty()
-                         ? static_cast<const void*>(&codes_[static_cast<size_t>(
-                               row * quantizer_.parts)])
-                         : static_cast<const void*>(&values_[static_cast<size_t>(row * columns_)]);
+    const void* at =
+        values_.empty()
+            ? static_cast<const void*>(&codes_[static_cast<size_t>(row * quantizer_.parts)])
+            : static_cast<const void*>(&values_[static_cast<size_t>(row * columns_)]);
     __builtin_prefetch(at);
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <fstream>
 
 namespace tnl::corpus {
 namespace {
@@ -71,7 +72,7 @@ float sigmoid(float x) {
         }
         return out;
     }();
-    if (x < -kMost) return 0;
+    if (!(x >= -kMost)) return 0; // NaN, too
     if (x > kMost) return 1;
     return table[static_cast<size_t>((x + kMost) * kSize / kMost / 2)];
 }
@@ -83,8 +84,7 @@ bool above(const Heap::value_type& x, const Heap::value_type& y) { return x.firs
 
 struct LanguageModel::Parts {
     explicit Parts(ModelReader& in)
-        : args(read_args(in)), vocabulary(in, args),
-          quantized(in.number<uint8_t>() != 0),
+        : args(read_args(in)), vocabulary(in, args), quantized(in.number<uint8_t>() != 0),
           input(FastTextMatrix::read(in, quantized)),
           output(FastTextMatrix::read(in, in.number<uint8_t>() != 0 && quantized)) {
         const auto labels = static_cast<int64_t>(vocabulary.labels().size());
@@ -141,9 +141,17 @@ struct LanguageModel::Parts {
 };
 
 LanguageModel::LanguageModel(const std::filesystem::path& file) {
-    ModelReader in(file);
-    parts_ = std::make_unique<Parts>(in);
+    std::ifstream in(file, std::ios::binary);
+    std::error_code error;
+    const uint64_t size = std::filesystem::file_size(file, error);
+    if (!in || error) fail("{}: cannot be read", file.string());
+    *this = LanguageModel(in, size, file.string());
 }
+LanguageModel::LanguageModel(std::istream& in, uint64_t size, const std::string& name) {
+    ModelReader reader(in, size, name);
+    parts_ = std::make_unique<Parts>(reader);
+}
+LanguageModel& LanguageModel::operator=(LanguageModel&&) noexcept = default;
 LanguageModel::~LanguageModel() = default;
 LanguageModel::LanguageModel(LanguageModel&&) noexcept = default;
 

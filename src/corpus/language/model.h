@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <iosfwd>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,8 +18,11 @@ class LanguageModel {
   public:
     // Throws naming the file and what of it is wrong; every size in it is checked.
     explicit LanguageModel(const std::filesystem::path& file);
+    // The same of `size` bytes of a stream; `name` stands for the file.
+    LanguageModel(std::istream& in, uint64_t size, const std::string& name);
     ~LanguageModel();
     LanguageModel(LanguageModel&&) noexcept;
+    LanguageModel& operator=(LanguageModel&&) noexcept;
 
     struct Scratch { // of one thread
         std::vector<int32_t> features, hashes;

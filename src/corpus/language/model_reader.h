@@ -4,8 +4,7 @@
 #include "base/check.h"
 
 #include <cstdint>
-#include <filesystem>
-#include <fstream>
+#include <istream>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -14,12 +13,9 @@ namespace tnl::corpus {
 
 class ModelReader {
   public:
-    explicit ModelReader(const std::filesystem::path& file)
-        : name_(file.string()), in_(file, std::ios::binary) {
-        std::error_code error;
-        left_ = std::filesystem::file_size(file, error);
-        if (error || !in_) fail("{}: cannot be read", name_);
-    }
+    // `size` bytes of a stream; `name` stands for them in errors.
+    ModelReader(std::istream& in, uint64_t size, std::string name)
+        : name_(std::move(name)), in_(in), left_(size) {}
     template <class T> T number() {
         static_assert(std::is_arithmetic_v<T>);
         T out;
@@ -51,8 +47,8 @@ class ModelReader {
         left_ -= count;
     }
     std::string name_;
-    std::ifstream in_;
-    uint64_t left_ = 0;
+    std::istream& in_;
+    uint64_t left_;
 };
 
 } // namespace tnl::corpus

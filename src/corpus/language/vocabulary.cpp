@@ -48,6 +48,9 @@ FastTextVocabulary::FastTextVocabulary(ModelReader& in, const FastTextArgs& args
         texts_ += word;
         if (texts_.size() >> 32) in.wrong("has more than 4 GB of words");
         if (i < words_) continue;
+        constexpr int64_t kMost = int64_t{1} << 48; // their sum, and a tree of them, stay small
+        if (count < 1 || count > kMost)
+            in.wrong(fmt::format("has label '{}' {} times", word, count));
         const std::string_view name = std::string_view(word).substr(
             std::min(word.size(), word.starts_with(kLabel) ? kLabel.size() : 0));
         labels_.emplace_back(name.substr(0, name.find("__")));
@@ -62,10 +65,9 @@ FastTextVocabulary::FastTextVocabulary(ModelReader& in, const FastTextArgs& args
     table_.assign(std::bit_ceil(static_cast<size_t>(size) * 2), -1);
     std::string marked;
     for (int32_t i = 0; i < size; ++i) {
-        const std::string_view word =
-            std::string_view(texts_).substr(begins_[static_cast<size_t>(i)],
-                                            begins_[static_cast<size_t>(i) + 1] -
-                                                begins_[static_cast<size_t>(i)]);
+        const std::string_view word = std::string_view(texts_).substr(
+            begins_[static_cast<size_t>(i)],
+            begins_[static_cast<size_t>(i) + 1] - begins_[static_cast<size_t>(i)]);
         size_t slot = hash_of(word) & (table_.size() - 1);
         while (table_[slot] >= 0) slot = (slot + 1) & (table_.size() - 1);
         table_[slot] = i;

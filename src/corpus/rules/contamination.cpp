@@ -128,8 +128,7 @@ struct ContaminationIndex::Table {
                 std::vector<std::string> seam(query.end() - static_cast<ptrdiff_t>(before),
                                               query.end());
                 seam.insert(seam.end(), label.begin(),
-                            label.begin() +
-                                static_cast<ptrdiff_t>(std::min(label.size(), n - 1)));
+                            label.begin() + static_cast<ptrdiff_t>(std::min(label.size(), n - 1)));
                 maker.each(seam, n, take);
             }
         }

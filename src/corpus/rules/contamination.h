@@ -21,9 +21,10 @@ struct ContaminationRules {
     bool query_ngrams = false, overlap_ngrams = true;
 
     template <class V> void fields(V&& visit) {
-        visit("files", files,
-              "benchmarks: .jsonl files of items, plain, .gz or .zst, or datatrove's .index.hashes; "
-              "wildcards are expanded");
+        visit(
+            "files", files,
+            "benchmarks: .jsonl files of items, plain, .gz or .zst, or datatrove's .index.hashes; "
+            "wildcards are expanded");
         visit("labels", labels, "fields of an item with answers; each may be what is found");
         visit("query", query, "field with the question or prompt, if there is one");
         visit("words", words, "words of an n-gram");

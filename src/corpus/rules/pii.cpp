@@ -11,8 +11,8 @@ namespace {
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_alnum(char c) { return is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_atom(char c) {
-    return is_alnum(c) || (c != '\0' && std::string_view("!#$%&'*+/=?^_`{|}~-").find(c) !=
-                                            std::string_view::npos);
+    return is_alnum(c) ||
+           (c != '\0' && std::string_view("!#$%&'*+/=?^_`{|}~-").find(c) != std::string_view::npos);
 }
 char at_of(std::string_view text, size_t i) { return i < text.size() ? text[i] : '\0'; }
 

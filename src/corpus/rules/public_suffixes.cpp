@@ -71,8 +71,7 @@ class Labels {
   private:
     static UIDNA* open() {
         UErrorCode error = U_ZERO_ERROR;
-        UIDNA* out =
-            uidna_openUTS46(UIDNA_NONTRANSITIONAL_TO_UNICODE | UIDNA_CHECK_BIDI, &error);
+        UIDNA* out = uidna_openUTS46(UIDNA_NONTRANSITIONAL_TO_UNICODE | UIDNA_CHECK_BIDI, &error);
         if (U_FAILURE(error)) fail("ICU's IDNA: {}", u_errorName(error));
         return out;
     }
@@ -110,8 +109,7 @@ struct PublicSuffixes::Tree {
                 if (node->ends) found = at;
                 continue;
             }
-            if (node->next.contains("*"))
-                return node->next.contains("!" + label) ? at + 1 : at;
+            if (node->next.contains("*")) return node->next.contains("!" + label) ? at + 1 : at;
             break;
         }
         return found;

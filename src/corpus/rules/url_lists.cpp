@@ -72,8 +72,7 @@ struct UrlLists::Lists {
             suffixes = std::make_unique<PublicSuffixes>(rules.suffixes);
         }
         if (!rules.addresses.empty()) addresses = LineSet(rules.addresses);
-        for (const std::string& word : subwords)
-            begins[static_cast<unsigned char>(word[0])] = true;
+        for (const std::string& word : subwords) begins[static_cast<unsigned char>(word[0])] = true;
     }
     // Of the words that subwords begin with, whether one is a beginning of `rest`.
     bool begins_with_subword(std::string_view rest) const {

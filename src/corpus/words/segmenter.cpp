@@ -150,15 +150,17 @@ class MarkovModel {
     // The most probable states of han characters, by Viterbi's algorithm.
     void states(const char32_t* codes, size_t count, Segmenter::Scratch& s) const {
         // From which states one comes, the greater letter first.
-        constexpr size_t kFrom[4][2] = {{kSingle, kEnd}, {kMiddle, kBegin}, {kMiddle, kBegin},
-                                        {kSingle, kEnd}};
+        constexpr size_t kFrom[4][2] = {
+            {kSingle, kEnd}, {kMiddle, kBegin}, {kMiddle, kBegin}, {kSingle, kEnd}};
         s.path.resize(count * 4);
         std::array<double, 4> now{}, next{};
         for (size_t y = 0; y < 4; ++y) now[y] = start_[y] + emission(codes[0])[y];
         for (size_t t = 1; t < count; ++t) {
             const std::array<double, 4>& emitted = emission(codes[t]);
             for (size_t y = 0; y < 4; ++y) {
-                const auto by = [&](size_t from) { return now[from] + trans_[from][y] + emitted[y]; };
+                const auto by = [&](size_t from) {
+                    return now[from] + trans_[from][y] + emitted[y];
+                };
                 const size_t a = kFrom[y][0], b = kFrom[y][1];
                 const bool first = by(a) >= by(b);
                 next[y] = first ? by(a) : by(b);
@@ -202,8 +204,7 @@ struct Segmenter::Model {
             const size_t i = k - begin;
             for (size_t e = s.first_edge[i]; e < s.first_edge[i + 1]; e += 2) {
                 const uint32_t x = s.edges[e], node = s.edges[e + 1];
-                const double value =
-                    words.log_of(node) - log_total + s.best[x + 1 - begin];
+                const double value = words.log_of(node) - log_total + s.best[x + 1 - begin];
                 if (e == s.first_edge[i] || value >= most) {
                     most = value;
                     which = x;

@@ -1,6 +1,7 @@
-// Chinese words, as jieba 0.42 cuts them (github.com/fxsjy/jieba, "accurate" mode): the most probable
-// path through the words of a dictionary, and a hidden Markov model of B(egin), M(iddle), E(nd) and
-// S(ingle) for characters that it leaves alone. Dictionary and model are jieba's own files.
+// Chinese words, as jieba 0.42 cuts them (github.com/fxsjy/jieba, "accurate" mode): the most
+// probable path through the words of a dictionary, and a hidden Markov model of B(egin), M(iddle),
+// E(nd) and S(ingle) for characters that it leaves alone. Dictionary and model are jieba's own
+// files.
 #pragma once
 
 #include <cstdint>
