@@ -26,8 +26,8 @@ AnchorFinder::AnchorFinder(size_t length) : length_(length), gram_(length / 2), 
 }
 
 // The least of the last `window` k-grams, by a queue of those that may become it: hashes rise from
-// its head to its tail, and of equal ones the first stays, so that a run of one byte does not have
-// an anchor everywhere.
+// its head to its tail. An anchor stays one as long as it is in the window and none is less; then
+// the last of the least follows it, so that a run of one byte does not have an anchor everywhere.
 const std::vector<Anchor>& AnchorFinder::operator()(std::string_view text) {
     TNL_CHECK(text.size() < (size_t{1} << 32), "a document of {} bytes, wanted less than 4 GiB",
               text.size());
@@ -44,12 +44,17 @@ const std::vector<Anchor>& AnchorFinder::operator()(std::string_view text) {
     for (size_t at = 0;; ++at) {
         const uint64_t mixed = mix(hash);
         if (head != tail && queue_[head].at + window <= at) head = next(head);
-        // Of several that are equal the one that was chosen stays as long as it is in the window.
         while (head != tail && queue_[before(tail)].hash > mixed) tail = before(tail);
         queue_[tail] = {mixed, static_cast<uint32_t>(at)};
         tail = next(tail);
-        if (at + 1 >= window && (anchors_.empty() || anchors_.back().at != queue_[head].at))
-            anchors_.push_back({queue_[head].hash, queue_[head].at});
+        const bool stays = !anchors_.empty() && anchors_.back().at + window > at &&
+                           anchors_.back().hash == queue_[head].hash;
+        if (at + 1 >= window && !stays) {
+            size_t last = head;
+            while (next(last) != tail && queue_[next(last)].hash == queue_[head].hash)
+                last = next(last);
+            anchors_.push_back({queue_[last].hash, queue_[last].at});
+        }
         if (at + gram_ == text.size()) return anchors_;
         hash = (hash - byte(at) * leaving_) * kBase + byte(at + gram_);
     }

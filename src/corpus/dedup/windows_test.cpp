@@ -50,11 +50,12 @@ TEST(Windows, AnchorsFindAllThatIsThereTwice) {
                     for (size_t at = range.first; at <= range.last; ++at)
                         EXPECT_TRUE(looked_at[t].insert(at).second);
             }
-            for (const auto& [window, places] : windows)
+            for (const auto& [window, places] : windows) {
+                if (places.size() < 2) continue;
                 for (const auto& place : places)
-                    if (places.size() > 1)
-                        EXPECT_TRUE(looked_at[place.first].count(place.second))
-                            << length << " of " << letters << ": " << place.second;
+                    EXPECT_TRUE(looked_at[place.first].count(place.second))
+                        << length << " of " << letters << ": " << place.second;
+            }
         }
 }
 
