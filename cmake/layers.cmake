@@ -4,7 +4,8 @@
 # instructions and chosen at run time. *.cu, *_cuda.cpp, *_cuda_test.cpp (program NAME_cuda_test, to
 # run on a machine with a GPU) and X_cuda_bench.cpp (a program each, NAME_cuda_X_bench) are built with
 # TNL_CUDA only (X_cudnn_cuda.cpp where there is a cudnn.h, X_no_cudnn_cuda.cpp where not), *_sm90.cu for compute capability 9.0 with its own instructions (sm_90a). X_fuzz.cpp
-# is the libFuzzer program fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers).
+# is the libFuzzer program fuzz_X, built with TNL_FUZZ (all of them: the target fuzzers). X_arrow.cpp is
+# built where there is Apache Arrow's Parquet, X_no_arrow.cpp where not.
 add_library(tnl_flags INTERFACE)
 target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion
@@ -52,6 +53,11 @@ function(tnl_layer NAME)
   list(FILTER CUDA_BENCHES INCLUDE REGEX "_cuda_bench\\.cpp$")
   list(FILTER BENCHES EXCLUDE REGEX "_cuda_bench\\.cpp$")
   list(FILTER SOURCES EXCLUDE REGEX "_(test|bench|fuzz)\\.cpp$|/main\\.cpp$")
+  if(TNL_PARQUET_LIBRARIES)
+    list(FILTER SOURCES EXCLUDE REGEX "_no_arrow\\.cpp$")
+  else()
+    list(FILTER SOURCES EXCLUDE REGEX "/[a-z]+_arrow\\.cpp$")
+  endif()
   if(TNL_CUDA)
     list(FILTER SOURCES EXCLUDE REGEX "no_cuda\\.cpp$")
     if(TNL_CUDNN_INCLUDE)

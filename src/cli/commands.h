@@ -10,6 +10,7 @@ namespace tnl {
 [[gnu::weak]] void add_generate_command(CLI::App& app);
 [[gnu::weak]] void add_eval_command(CLI::App& app);
 [[gnu::weak]] void add_tokenizer_command(CLI::App& app);
+[[gnu::weak]] void add_tokenizer_report_command(CLI::App& group);
 [[gnu::weak]] void add_tokenize_command(CLI::App& app);
 [[gnu::weak]] void add_corpus_command(CLI::App& app);
 [[gnu::weak]] void add_corpus_filter_command(CLI::App& group);

@@ -4,25 +4,32 @@
 #include "cli/corpus_options.h"
 #include "cli/corpus_slurm.h"
 #include "corpus/dedup/minhash_job.h"
+#include "corpus/dedup/ngrams_job.h"
 #include "corpus/dedup/pieces_job.h"
+#include "corpus/dedup/sentences_job.h"
+#include "corpus/dedup/substring_job.h"
 
 #include "base/check.h"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 
 namespace tnl {
 namespace {
 using namespace corpus;
 
-enum class Mode { minhash, exact, url, line, paragraph };
+enum class Mode { minhash, exact, url, line, paragraph, sentence, substring, ngram };
 std::vector<std::pair<std::string_view, Mode>> enum_names(Mode) {
     return {{"minhash", Mode::minhash},
             {"exact", Mode::exact},
             {"url", Mode::url},
             {"line", Mode::line},
-            {"paragraph", Mode::paragraph}};
+            {"paragraph", Mode::paragraph},
+            {"sentence", Mode::sentence},
+            {"substring", Mode::substring},
+            {"ngram", Mode::ngram}};
 }
 
 PieceKind kind_of(Mode mode) {
@@ -37,15 +44,26 @@ struct DedupCommand {
     Mode mode = Mode::minhash;
     MinHashOptions minhash;
     PieceOptions pieces;
+    SentenceOptions sentences;
+    SubstringOptions substrings;
+    NgramOptions ngrams;
     int parts = 0;
+    // Of several modes.
+    int words_of_ngram = 0;
+    WordCut words = WordCut::english;
+    Keep keep = Keep::first;
     std::vector<std::string> indexes;
     std::string stage = "all";
     bool keep_numbers = false;
     bool json = false;
     bool emit_slurm = false;
     SlurmOptions slurm;
-    std::function<std::vector<std::string>()> written;     // the command line, without --emit-slurm
-    std::vector<const CLI::Option*> of_minhash, of_pieces; // what one kind of mode alone knows
+    std::function<std::vector<std::string>()> written; // the command line, without --emit-slurm
+    struct Known {                                     // an option that not all modes look at
+        const CLI::Option* option;
+        std::vector<Mode> by;
+    };
+    std::vector<Known> known;
 };
 
 std::string describe(const StageReport& report) {
@@ -71,23 +89,44 @@ void check(const MinHashOptions& o) {
 
 // Options that the mode would not look at.
 void check_mode(const DedupCommand& c) {
-    const bool minhash = c.mode == Mode::minhash;
-    for (const CLI::Option* option : minhash ? c.of_pieces : c.of_minhash)
-        if (option->count() > 0)
-            throw UsageError(fmt::format("{} is of --mode {}", option->get_name(),
-                                         minhash ? "exact, url, line and paragraph" : "minhash"));
+    for (const auto& [option, modes] : c.known) {
+        if (option->count() == 0 || std::find(modes.begin(), modes.end(), c.mode) != modes.end())
+            continue;
+        std::string names;
+        for (const auto& [name, mode] : enum_names(Mode{}))
+            if (std::find(modes.begin(), modes.end(), mode) != modes.end())
+                names += fmt::format("{}{}", names.empty() ? "" : ", ", name);
+        throw UsageError(fmt::format("{} is of --mode {}", option->get_name(), names));
+    }
 }
 
 std::vector<StageMaker> make_stages(DedupCommand& c, const DedupJob& job) {
-    if (c.parts > 0) c.minhash.parts = c.pieces.parts = c.parts;
-    if (c.mode != Mode::minhash) {
+    if (c.parts > 0)
+        c.minhash.parts = c.pieces.parts = c.sentences.parts = c.substrings.parts = c.ngrams.parts =
+            c.parts;
+    c.pieces.keep = c.sentences.keep = c.substrings.keep = c.keep;
+    c.minhash.shingles.cut = c.ngrams.shingles.cut = c.words;
+    if (c.words_of_ngram > 0) c.minhash.shingles.words = c.ngrams.shingles.words = c.words_of_ngram;
+    c.minhash.shingles.simplify.numbers = c.ngrams.shingles.simplify.numbers = !c.keep_numbers;
+    switch (c.mode) {
+    case Mode::minhash:
+        c.minhash.indexes.assign(c.indexes.begin(), c.indexes.end());
+        check(c.minhash);
+        return minhash_stages(job, c.minhash);
+    case Mode::sentence:
+        if (c.words == WordCut::spaces)
+            throw UsageError("--mode sentence finds sentences in the words of --words english or "
+                             "common, not spaces");
+        c.sentences.words = c.words == WordCut::english ? WordRules::english : WordRules::common;
+        return sentence_stages(job, c.sentences);
+    case Mode::substring:
+        return substring_stages(job, c.substrings);
+    case Mode::ngram:
+        return ngram_stages(job, c.ngrams);
+    default:
         c.pieces.kind = kind_of(c.mode);
         return piece_stages(job, c.pieces);
     }
-    c.minhash.shingles.simplify.numbers = !c.keep_numbers;
-    c.minhash.indexes.assign(c.indexes.begin(), c.indexes.end());
-    check(c.minhash);
-    return minhash_stages(job, c.minhash);
 }
 
 // The pieces of work of a stage, told without making any.
@@ -171,46 +210,100 @@ std::vector<std::string> written_options(const CLI::App& command) {
 
 void add_minhash_options(CLI::App& command, DedupCommand& c) {
     MinHashOptions& o = c.minhash;
-    c.of_minhash = {
-        command.add_option("--ngram", o.shingles.words, "Words of a shingle")
-            ->check(CLI::Range(1, 100)),
-        command.add_option("--bands", o.bands.bands,
-                           "Bands of a signature; documents that agree in one are duplicates"),
-        command.add_option("--rows", o.bands.rows, "Hashes of a band"),
-        command.add_option("--seed", o.seed, "Of the hash functions"),
-        add_choice(command, "--hash", o.shingles.hash, "Hash of a shingle"),
-        add_choice(command, "--words", o.shingles.cut,
-                   "What words are: as spaCy's blank pipeline of English or of all languages "
-                   "cuts, or between spaces"),
-        command.add_flag("--keep-numbers", c.keep_numbers, "Tell numbers apart; else all are 0"),
-        command.add_flag("--weekdays", o.shingles.simplify.weekdays,
-                         "Do not tell the days of the week apart (English)"),
-        command.add_flag("--months", o.shingles.simplify.months,
-                         "Do not tell months apart (English)"),
-        add_choice(command, "--survivor", o.survivor,
-                   "Document of a cluster that stays: the first, or datatrove's root"),
-        command.add_flag("--cluster-ids", o.ids, "Write remove/*.clusters"),
-        command.add_flag("--cluster-sizes", o.sizes, "Write remove/*.sizes"),
-        command
-            .add_option("--index", c.indexes,
-                        "Folder of the index of an earlier corpus, whose documents are to go; "
-                        "repeatable")
-            ->allow_extra_args(false),
-        command.add_flag("--only-index", o.only_indexed,
-                         "With --index: leave duplicates among the inputs"),
-        command.add_option("--write-index", o.index_name,
-                           "Write index/ under this name, for later corpora")};
+    const std::vector<Mode> minhash = {Mode::minhash}, grams = {Mode::minhash, Mode::ngram};
+    c.known = {
+        {command
+             .add_option("--ngram", c.words_of_ngram,
+                         "Words of an n-gram; default 5, of --mode ngram 13")
+             ->check(CLI::Range(1, 100))
+             ->default_str(""),
+         grams},
+        {command.add_option("--bands", o.bands.bands,
+                            "Bands of a signature; documents that agree in one are duplicates"),
+         minhash},
+        {command.add_option("--rows", o.bands.rows, "Hashes of a band"), minhash},
+        {command.add_option("--seed", o.seed, "Of the hash functions"), minhash},
+        {add_choice(command, "--hash", o.shingles.hash, "Hash of a shingle"), minhash},
+        {add_choice(command, "--words", c.words,
+                    "What words are: as spaCy's blank pipeline of English or of all languages "
+                    "cuts, or between spaces"),
+         {Mode::minhash, Mode::sentence, Mode::ngram}},
+        {command.add_flag("--keep-numbers", c.keep_numbers, "Tell numbers apart; else all are 0"),
+         grams},
+        {command.add_flag("--weekdays", o.shingles.simplify.weekdays,
+                          "Do not tell the days of the week apart (English)"),
+         minhash},
+        {command.add_flag("--months", o.shingles.simplify.months,
+                          "Do not tell months apart (English)"),
+         minhash},
+        {add_choice(command, "--survivor", o.survivor,
+                    "Document of a cluster that stays: the first, or datatrove's root"),
+         minhash},
+        {command.add_flag("--cluster-ids", o.ids, "Write remove/*.clusters"), minhash},
+        {command.add_flag("--cluster-sizes", o.sizes, "Write remove/*.sizes"), minhash},
+        {command
+             .add_option("--index", c.indexes,
+                         "Folder of the index of an earlier corpus, whose documents are to go; "
+                         "repeatable")
+             ->allow_extra_args(false),
+         minhash},
+        {command.add_flag("--only-index", o.only_indexed,
+                          "With --index: leave duplicates among the inputs"),
+         minhash},
+        {command.add_option("--write-index", o.index_name,
+                            "Write index/ under this name, for later corpora"),
+         minhash}};
 }
 
 void add_piece_options(CLI::App& command, DedupCommand& c) {
     PieceOptions& o = c.pieces;
-    c.of_pieces = {
-        add_choice(command, "--form", o.form,
+    const std::vector<Mode> pieces = {Mode::exact, Mode::url, Mode::line, Mode::paragraph};
+    std::vector<Mode> with_keep = pieces;
+    with_keep.insert(with_keep.end(), {Mode::sentence, Mode::substring});
+    const auto add = [&](const CLI::Option* option, std::vector<Mode> by) {
+        c.known.push_back({option, std::move(by)});
+    };
+    add(add_choice(command, "--form", o.form,
                    "What counts of a text: all of it, as cc_net has it, or as for minhash"),
-        add_choice(command, "--keep", o.keep, "Of what is there twice: the first, or none"),
-        command.add_option("--url-field", o.url_field,
+        pieces);
+    add(add_choice(command, "--keep", c.keep, "Of what is there twice: the first, or none"),
+        with_keep);
+    add(command.add_option("--url-field", o.url_field,
                            "Field of a JSONL record with its address, for --mode url"),
-        command.add_option("--least-bytes", o.least_bytes, "Shorter lines and paragraphs stay")};
+        {Mode::url});
+    add(command.add_option("--least-bytes", o.least_bytes, "Shorter lines and paragraphs stay"),
+        pieces);
+    add(command.add_option("--sentences", c.sentences.sentences, "Sentences of a span")
+            ->check(CLI::Range(1, 1000)),
+        {Mode::sentence});
+    add(add_choice(command, "--first-by", c.sentences.first_by,
+                   "Which of equal spans is the first: by file, then document; or by the "
+                   "document's number, then file, as datatrove has it"),
+        {Mode::sentence});
+    add(command.add_option("--least-words", c.sentences.least_words,
+                           "Documents that lost sentences go if fewer words are left"),
+        {Mode::sentence});
+    add(command.add_option("--least-sentences", c.sentences.least_sentences,
+                           "Documents that lost sentences go if fewer are left"),
+        {Mode::sentence});
+    add(command
+            .add_option("--length", c.substrings.length,
+                        "Bytes of a substring that is too long to be there twice")
+            ->check(CLI::Range(16, 1 << 20)),
+        {Mode::substring});
+    add(add_choice(command, "--scope", c.ngrams.scope, "What goes"), {Mode::ngram});
+    add(command
+            .add_option("--share", c.ngrams.share,
+                        "What goes has more than this share of its n-grams in earlier ones")
+            ->check(CLI::Range(0.0, 1.0)),
+        {Mode::ngram});
+    add(command
+            .add_option("--filter-size", c.ngrams.filter_bytes,
+                        "Bytes of the Bloom filters, all parts together, as 2G; 1.5 bytes for each "
+                        "different n-gram find one in 1000 that is not there")
+            ->transform(CLI::AsSizeValue(false))
+            ->default_str("128M"),
+        {Mode::ngram});
 }
 
 } // namespace
@@ -221,8 +314,8 @@ void add_corpus_dedup_command(CLI::App& group) {
     add_corpus_options(*command, c->corpus);
     add_choice(*command, "--mode", c->mode, "What makes documents duplicates");
     command->add_option("--stage", c->stage,
-                        "One stage alone: signatures (of modes other than minhash: keys), "
-                        "duplicates, clusters or filter");
+                        "One stage alone: signatures (of other modes: keys, of substring: "
+                        "anchors, candidates, windows), duplicates, clusters or filter");
     command
         ->add_option("--parts", c->parts,
                      "Pieces of work that duplicates are sought in: of each band, default 1; of "

@@ -10,8 +10,8 @@ namespace tnl {
 void add_corpus_options(CLI::App& command, CorpusOptions& o) {
     command
         .add_option("inputs", o.inputs,
-                    "Files of documents: .jsonl, .txt, .warc or .wet, plain, .gz or .zst; "
-                    "wildcards are expanded")
+                    "Files of documents: .jsonl, .txt, .warc or .wet, plain, .gz or .zst; or "
+                    ".parquet; wildcards are expanded")
         ->required();
     command.add_option("-o,--output", o.output, "Directory that receives everything")->required();
     command.add_option("--field", o.records.text_field, "Field of a JSONL record with its text");

@@ -32,12 +32,16 @@ struct TrainCommand {
     std::string chat_template;
     ReaderOptions reader;
     TokenizerTraining training;
+    std::string characters;
+    int64_t most_characters = 20'000;
     bool json = false;
 };
 
 int run_train(TrainCommand c) {
     const auto start = std::chrono::steady_clock::now();
     if (c.training.threads <= 0) c.training.threads = available_cores();
+    if (!c.characters.empty())
+        c.training.characters = frequent_characters(c.characters, c.most_characters);
     c.reader.bad_utf8 = BadUtf8::replace;
     c.reader.format = ChatTemplate::load_or_plain(c.chat_template);
     DocumentReader reader(c.inputs, c.reader);
@@ -93,6 +97,11 @@ void add_train(CLI::App& parent) {
         ->add_option("--character-coverage", c->training.character_coverage,
                      "Share of the text's characters that get a piece; the rest become bytes")
         ->check(CLI::Range(0.9, 1.0));
+    command->add_option("--characters", c->characters,
+                        "Table of characters, each on a line with how often it is: the most "
+                        "frequent get a piece, whatever the text is");
+    command->add_option("--most-characters", c->most_characters, "Of that table, at most")
+        ->check(CLI::PositiveNumber);
     command->add_option("--max-lines", c->training.max_sentences, "Lines read at most")
         ->check(CLI::PositiveNumber);
     add_records_options(*command, c->reader, c->chat_template);
@@ -173,6 +182,7 @@ void add_tokenizer_command(CLI::App& app) {
     CLI::App* group = app.add_subcommand("tokenizer", "Train a tokenizer; encode and decode text");
     group->require_subcommand(1);
     add_train(*group);
+    if (add_tokenizer_report_command != nullptr) add_tokenizer_report_command(*group);
     add_convert(*group, "encode", "Text to token ids, separated by spaces",
                 "Text to encode, instead of a file", run_encode);
     add_convert(*group, "decode", "Token ids to text",

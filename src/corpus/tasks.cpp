@@ -37,8 +37,8 @@ std::optional<int> slurm_world(const Environment& environment) {
 
 // A name without the endings that tell its format.
 std::string without_formats(std::string name) {
-    static const std::set<std::string> kFormats = {".gz",   ".zst",  ".jsonl", ".ndjson",
-                                                   ".json", ".warc", ".wet",   ".txt"};
+    static const std::set<std::string> kFormats = {".gz",   ".zst", ".jsonl", ".ndjson", ".json",
+                                                   ".warc", ".wet", ".txt",   ".parquet"};
     for (;;) {
         const size_t dot = name.rfind('.');
         if (dot == std::string::npos || dot == 0 || !kFormats.contains(name.substr(dot)))

@@ -71,7 +71,13 @@ struct TokenizerTraining {
     double character_coverage = 0.9995; // the rest falls back to bytes
     int64_t max_sentences = 2'000'000;  // lines; the rest is not read
     int threads = 2;
+    // Characters that get a piece however rare they are in the text, UTF-8 one after the other.
+    std::string characters;
 };
+
+// The most frequent `most` characters of a table: on each line a character, white space, and how
+// often it is; lines that are blank or begin with # say nothing. Throws naming file and line.
+std::string frequent_characters(const std::filesystem::path& table, int64_t most);
 
 // Trains on the lines that `next` gives until it returns false, and returns the serialized model.
 // Ids: unk 0, bos 1, eos 2, no pad (as released). Deterministic. Throws when the text is empty or

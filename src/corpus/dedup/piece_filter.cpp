@@ -38,7 +38,7 @@ class GonePieces {
     bool any_ = false;
 };
 
-Json filter_pieces(const DedupJob& job, PieceKind kind, size_t file, size_t units,
+Json filter_pieces(const DedupJob& job, PieceRemover& remover, size_t file, size_t units,
                    UnitOutputs& outputs) {
     const Input& input = job.inputs[file];
     GonePieces gone(job.output / "remove" / fmt::format("{:06}.pieces", file));
@@ -47,7 +47,6 @@ Json filter_pieces(const DedupJob& job, PieceKind kind, size_t file, size_t unit
     RecordWriter dropped(outputs.add(fs::path("dropped") / (input.name + ".jsonl.zst")));
     uint64_t documents = 0, bytes = 0, kept_documents = 0, kept_bytes = 0, removed = 0, empty = 0;
     std::vector<uint32_t> going;
-    std::vector<Piece> pieces;
     std::string line, text;
     for (Record record; reader.next(record);) {
         if (record.text.empty()) {
@@ -58,31 +57,17 @@ Json filter_pieces(const DedupJob& job, PieceKind kind, size_t file, size_t unit
         bytes += record.text.size();
         gone.of(document, going);
         if (!going.empty()) {
-            find_pieces(record.text, kind, pieces);
-            TNL_CHECK(going.back() < pieces.size(),
-                      "{}: document {} has {} pieces, piece {} is to go", input.path.string(),
-                      document, pieces.size(), going.back());
-            text.clear();
-            for (size_t i = 0, next = 0; i < pieces.size(); ++i) {
-                if (next < going.size() && going[next] == i)
-                    ++next;
-                else
-                    text.append(record.text, pieces[i].begin, pieces[i].next - pieces[i].begin);
-            }
-            // The line breaks in front of a last piece that went go with it.
-            if (!record.text.ends_with('\n'))
-                while (text.ends_with('\n')) text.pop_back();
-            const bool nothing = text.find_first_not_of(" \t\r\n") == std::string::npos;
+            const PieceRemover::Left left = remover.remove(record.text, going, text);
             line = "{\"id\": ";
             append_json_string(line, record.id);
             line += fmt::format(
                 ", \"file\": {}, \"document\": {}, \"rule\": \"{}\", \"pieces\": {}, \"of\": {}, "
                 "\"bytes\": {}, \"dropped\": {}}}",
-                file, document, job.mode, going.size(), pieces.size(),
-                record.text.size() - text.size(), nothing);
+                file, document, job.mode, left.gone, left.of, record.text.size() - text.size(),
+                !left.stays);
             dropped.add_line(line);
-            removed += going.size();
-            if (nothing) continue;
+            removed += left.gone;
+            if (!left.stays) continue;
             record.set_text(text);
         }
         ++kept_documents;
@@ -103,18 +88,18 @@ Json filter_pieces(const DedupJob& job, PieceKind kind, size_t file, size_t unit
 
 } // namespace
 
-Stage piece_filter_stage(const DedupJob& job, PieceKind kind, const std::string& after) {
+Stage piece_filter_stage(const DedupJob& job, const std::string& parameters, MakeRemover make,
+                         const std::string& after) {
     Stage stage{"filter",
-                fmt::format("{} mode={} kind={}", job.record_parameters(), job.mode,
-                            static_cast<int>(kind)),
+                fmt::format("{} mode={} {}", job.record_parameters(), job.mode, parameters),
                 after,
                 {}};
     const size_t units = job.inputs.size();
     for (size_t file = 0; file < units; ++file)
         stage.units.push_back({fmt::format("filter-{:06}", file),
                                {job.inputs[file].path},
-                               [&job, kind, file, units](UnitOutputs& outputs) {
-                                   return filter_pieces(job, kind, file, units, outputs);
+                               [&job, make, file, units](UnitOutputs& outputs) {
+                                   return filter_pieces(job, *make(), file, units, outputs);
                                }});
     return stage;
 }

@@ -3,20 +3,15 @@
 #include "base/check.h"
 #include "base/file.h"
 #include "corpus/dedup/external_sort.h"
-#include "corpus/dedup/piece_filter.h"
 #include "corpus/io/record_reader.h"
-
-#include <algorithm>
 
 namespace tnl::corpus {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr RecordLayout kKeyLayout{2, 2}; // hash; piece, document
-constexpr RecordLayout kGoneLayout{2, 0};
 
 fs::path keys_path(size_t file) { return fs::path("keys") / fmt::format("{:05}.keys", file); }
-fs::path gone_path(int part) { return fs::path("duplicates") / fmt::format("{:02}.pieces", part); }
 
 bool whole(PieceKind kind) { return kind == PieceKind::exact || kind == PieceKind::url; }
 
@@ -75,64 +70,20 @@ Stage key_stage(const DedupJob& job, const PieceOptions& options, const std::str
     return stage;
 }
 
-// The pieces of one hash, in order: all but the first go, or all where there are several.
-class Groups {
-  public:
-    Groups(Keep keep, ExternalSort<2>& gone) : keep_(keep), gone_(gone) {}
-    void add(const Numbers<2>& hash, const Numbers<2>& piece) {
-        if (any_ && hash == hash_) {
-            if (first_ && keep_ == Keep::none) send(piece_);
-            send(piece);
-            first_ = false;
-            return;
-        }
-        any_ = first_ = true;
-        hash_ = hash;
-        piece_ = piece;
-    }
-    uint64_t sent() const { return sent_; }
-
-  private:
-    void send(const Numbers<2>& piece) {
-        gone_.add(piece);
-        ++sent_;
-    }
-    Keep keep_;
-    ExternalSort<2>& gone_;
-    bool any_ = false, first_ = false;
-    Numbers<2> hash_{}, piece_{};
-    uint64_t sent_ = 0;
-};
-
 Json find_gone(const DedupJob& job, const PieceOptions& options, int part, size_t units,
                UnitOutputs& outputs) {
-    // Hashes are spread evenly over their range: equal parts of it are equal work.
-    const auto edge = [&](int p) {
-        return static_cast<uint64_t>((static_cast<unsigned __int128>(p) << 64) /
-                                     static_cast<unsigned>(options.parts));
-    };
-    const bool last = part + 1 == options.parts;
-    std::vector<SortedFile> files;
-    for (size_t file = 0; file < job.inputs.size(); ++file) {
-        const fs::path path = job.output / keys_path(file);
-        files.push_back({path, kKeyLayout, lower_record(path, kKeyLayout, edge(part)),
-                         last ? UINT64_MAX : lower_record(path, kKeyLayout, edge(part + 1))});
-    }
     const size_t memory = job.worker_memory(units);
     ExternalSort<2> gone(outputs.scratch(), "gone", memory / 3);
-    Groups groups(options.keep, gone);
-    SortedMerge(std::move(files), memory / 2).run([&](std::span<const MergedRecord> records) {
-        for (const MergedRecord& r : records)
-            groups.add({kKeyLayout.key(r.data, 0), kKeyLayout.key(r.data, 1)},
-                       {uint64_t{r.source} << 32 | kKeyLayout.value(r.data, 1),
-                        kKeyLayout.value(r.data, 0)});
-    });
-    AtomicFile out(outputs.add(gone_path(part)));
-    gone.finish([&](std::span<const Numbers<2>> sorted) {
-        out.write(sorted.data(), sorted.size() * sizeof(Numbers<2>));
-    });
-    out.commit();
-    return {{"pieces", groups.sent()}};
+    EqualKeys equal(options.keep, gone);
+    SortedMerge(files_of_part(job, keys_path, kKeyLayout, part, options.parts), memory / 2)
+        .run([&](std::span<const MergedRecord> records) {
+            for (const MergedRecord& r : records)
+                equal.add({kKeyLayout.key(r.data, 0), kKeyLayout.key(r.data, 1)},
+                          {uint64_t{r.source} << 32 | kKeyLayout.value(r.data, 1),
+                           kKeyLayout.value(r.data, 0)});
+        });
+    write_gone(gone, outputs, part);
+    return {{"pieces", equal.sent()}};
 }
 
 Stage gone_stage(const DedupJob& job, const PieceOptions& options, const std::string& after) {
@@ -150,37 +101,38 @@ Stage gone_stage(const DedupJob& job, const PieceOptions& options, const std::st
     return stage;
 }
 
-// The lists of single files, from those of the parts.
-Json divide(const DedupJob& job, const PieceOptions& options, UnitOutputs& outputs) {
-    std::vector<SortedFile> parts;
-    for (int part = 0; part < options.parts; ++part)
-        parts.push_back({job.output / gone_path(part), kGoneLayout});
-    std::unique_ptr<AtomicFile> out;
-    uint64_t at = UINT64_MAX, removed = 0;
-    SortedMerge(std::move(parts), job.worker_memory(1)).run([&](auto records) {
-        for (const MergedRecord& record : records) {
-            const uint64_t node = kGoneLayout.key(record.data, 0);
-            const uint32_t values[2] = {static_cast<uint32_t>(node),
-                                        static_cast<uint32_t>(kGoneLayout.key(record.data, 1))};
-            if (node >> 32 != at) {
-                if (out) out->commit();
-                at = node >> 32;
-                out = std::make_unique<AtomicFile>(outputs.add(
-                    fs::path("remove") /
-                    fmt::format("{:06}.{}", at, whole(options.kind) ? "remove" : "pieces")));
-            }
-            out->write(values, whole(options.kind) ? sizeof values[0] : sizeof values);
-            ++removed;
+class Remover final : public PieceRemover {
+  public:
+    explicit Remover(PieceKind kind) : kind_(kind) {}
+    Left remove(std::string_view text, const std::vector<uint32_t>& going,
+                std::string& out) override {
+        find_pieces(text, kind_, pieces_);
+        if (going.back() >= pieces_.size())
+            fail("a document of {} pieces, of which piece {} is to go; the file has changed since",
+                 pieces_.size(), going.back());
+        out.clear();
+        for (size_t i = 0, next = 0; i < pieces_.size(); ++i) {
+            if (next < going.size() && going[next] == i)
+                ++next;
+            else
+                out.append(text, pieces_[i].begin, pieces_[i].next - pieces_[i].begin);
         }
-    });
-    if (out) out->commit();
-    return {{"removed", removed}};
-}
+        // The line breaks in front of a last piece that went go with it.
+        if (!text.ends_with('\n'))
+            while (out.ends_with('\n')) out.pop_back();
+        const bool stays = out.find_first_not_of(" \t\r\n") != std::string::npos;
+        return {stays, going.size(), pieces_.size()};
+    }
+
+  private:
+    PieceKind kind_;
+    std::vector<Piece> pieces_;
+};
 
 } // namespace
 
-std::vector<std::pair<std::string_view, Keep>> enum_names(Keep) {
-    return {{"first", Keep::first}, {"none", Keep::none}};
+MakeRemover piece_remover(PieceKind kind) {
+    return [kind] { return std::make_unique<Remover>(kind); };
 }
 
 std::vector<StageMaker> piece_stages(const DedupJob& job, const PieceOptions& options) {
@@ -189,16 +141,16 @@ std::vector<StageMaker> piece_stages(const DedupJob& job, const PieceOptions& op
             {"duplicates", [&](Digest after) { return gone_stage(job, options, after); }},
             {"clusters",
              [&](Digest after) {
-                 return Stage{"clusters",
-                              fmt::format("whole={:d}", whole(options.kind)),
-                              after,
-                              {{"clusters", {}, [&](UnitOutputs& outputs) {
-                                    return divide(job, options, outputs);
-                                }}}};
+                 return divide_stage(job, options.parts,
+                                     whole(options.kind) ? GoneForm::documents : GoneForm::pieces,
+                                     0, after);
              }},
             {"filter", [&](Digest after) {
-                 return whole(options.kind) ? filter_stage(job, after)
-                                            : piece_filter_stage(job, options.kind, after);
+                 return whole(options.kind)
+                            ? filter_stage(job, after)
+                            : piece_filter_stage(
+                                  job, fmt::format("kind={}", static_cast<int>(options.kind)),
+                                  piece_remover(options.kind), after);
              }}};
 }
 

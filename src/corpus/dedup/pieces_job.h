@@ -10,15 +10,11 @@
 // probability below 10^-14.
 #pragma once
 
-#include "corpus/dedup/job.h"
+#include "corpus/dedup/gone.h"
+#include "corpus/dedup/piece_filter.h"
 #include "corpus/dedup/pieces.h"
 
 namespace tnl::corpus {
-
-// first: the first piece in the order of files, documents and places stays. none: nothing that is
-// there twice stays.
-enum class Keep { first, none };
-std::vector<std::pair<std::string_view, Keep>> enum_names(Keep);
 
 struct PieceOptions {
     PieceKind kind = PieceKind::exact;
@@ -28,6 +24,9 @@ struct PieceOptions {
     size_t least_bytes = 0;        // pieces that are shorter stay
     int parts = 8;
 };
+
+// For lines and paragraphs.
+MakeRemover piece_remover(PieceKind kind);
 
 // The job must outlive what is made.
 std::vector<StageMaker> piece_stages(const DedupJob& job, const PieceOptions& options);

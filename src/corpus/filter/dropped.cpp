@@ -12,6 +12,9 @@ void append_reason(std::string& out, std::string_view step, const Verdict& verdi
     fmt::format_to(std::back_inserter(out),
                    R"("step": "{}", "rule": "{}", "value": {}, "threshold": {})", step,
                    verdict.rule, verdict.value, verdict.threshold);
+    if (verdict.detail.empty()) return;
+    out += ", \"detail\": ";
+    append_json_string(out, verdict.detail);
 }
 
 } // namespace

@@ -18,8 +18,9 @@ namespace {
 class Worker {
   public:
     Worker(const ChunkReader& reader, const FilterPlan& plan, const FilterOptions& options)
-        : options_(options), parser_(reader.path(), reader.format(), options.records), chain_(plan),
-          encoder_(options.level) {}
+        : options_(options), plan_(plan), wants_url_(plan.wants_url()),
+          parser_(reader.path(), reader.format(), with_url(options.records, plan)),
+          chain_(plan, options.lexicon_bytes), encoder_(options.level) {}
 
     // Frames of the chunk's records, kept and dropped; answers the bytes of their texts.
     int64_t run(const Chunk& chunk) {
@@ -42,9 +43,26 @@ class Worker {
     std::string kept_frame, dropped_frame;
 
   private:
+    static RecordOptions with_url(RecordOptions records, const FilterPlan& plan) {
+        if (plan.wants_url()) records.fields = {plan.rules().url.field};
+        return records;
+    }
+    void set_language() {
+        const LanguageRules& rules = plan_.rules().language;
+        const LanguageFilter::Label& label = chain_.language();
+        if (label.name.empty()) return;
+        if (!rules.field.empty()) {
+            value_.clear();
+            append_json_string(value_, label.name);
+            record_.set_field(rules.field, value_);
+        }
+        if (!rules.score_field.empty())
+            record_.set_field(rules.score_field, fmt::format("{}", label.score));
+    }
     void add(std::string& kept, std::string& dropped) {
         stats_.read.add(record_.text.size());
-        const FilterChain::Result result = chain_.run(record_.text);
+        const FilterChain::Result result =
+            chain_.run(record_.text, wants_url_ ? record_.fields[0] : std::string_view());
         if (!result.verdict.keep) {
             stats_.dropped[{std::string(result.step), result.verdict.rule}].add(
                 record_.text.size());
@@ -52,6 +70,7 @@ class Worker {
             return;
         }
         stats_.kept.add(record_.text.size());
+        set_language();
         if (result.rewritten) {
             ++stats_.rewritten;
             kept += record_.before;
@@ -64,11 +83,13 @@ class Worker {
         stats_.kept_bytes += std::ssize(chain_.text());
     }
     const FilterOptions& options_;
+    const FilterPlan& plan_;
+    bool wants_url_;
     RecordParser parser_;
     FilterChain chain_;
     FrameEncoder encoder_;
     Record record_;
-    std::string kept_, dropped_;
+    std::string kept_, dropped_, value_;
     FilterStats stats_;
 };
 

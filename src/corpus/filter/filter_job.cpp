@@ -66,14 +66,15 @@ Json nested(const Json& counts) {
 }
 
 // The shares of a thread.
-FilterOptions worker_options(const FilterJob& job) {
+FilterOptions worker_options(const FilterJob& job, const FilterPlan& plan) {
     const size_t threads = static_cast<size_t>(std::max(job.threads, 1));
-    if (job.memory < 2 * kProgramBytes * (1 + threads / 4))
-        throw UsageError(
-            fmt::format("--memory is {} MB, too little for {} threads; wanted {} MB or "
-                        "more",
-                        job.memory >> 20, threads, 2 * kProgramBytes * (1 + threads / 4) >> 20));
-    const size_t memory = (job.memory - kProgramBytes) / threads;
+    const size_t least = 2 * kProgramBytes * (1 + threads / 4) + plan.bytes();
+    if (job.memory < least)
+        throw UsageError(fmt::format("--memory is {} MB, too little for {} threads and {} MB of "
+                                     "lists and models; wanted {} MB or more",
+                                     job.memory >> 20, threads, plan.bytes() >> 20,
+                                     (least >> 20) + 1));
+    const size_t memory = (job.memory - kProgramBytes - plan.bytes()) / threads;
     FilterOptions out = job.options;
     out.lexicon_bytes = std::min<size_t>(memory / 3, size_t{64} << 20);
     RecordOptions& records = out.records;
@@ -85,7 +86,7 @@ FilterOptions worker_options(const FilterJob& job) {
 
 FilterReport run_filter(const FilterJob& job, const FilterPlan& plan,
                         const std::function<void(int64_t)>& progress) {
-    const FilterOptions options = worker_options(job);
+    const FilterOptions options = worker_options(job, plan);
     const auto start = std::chrono::steady_clock::now();
     Workspace workspace(job.output);
     Stage stage{"rules", parameters(plan, options), "", {}};

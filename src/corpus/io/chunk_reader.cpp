@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/memory.h"
+#include "corpus/io/parquet.h"
 #include "text/reader.h"
 
 namespace tnl::corpus {
@@ -15,17 +16,20 @@ bool is_blank(std::string_view text) {
 
 } // namespace
 
+bool is_parquet(const std::filesystem::path& path) { return path.extension() == ".parquet"; }
+
 Format format_of(const std::filesystem::path& path) {
     std::filesystem::path name = path.filename();
     if (name.extension() == ".gz" || name.extension() == ".zst") name = name.stem();
-    if (is_jsonl(path) || name.extension() == ".json") return Format::jsonl;
+    if (is_jsonl(path) || name.extension() == ".json" || is_parquet(path)) return Format::jsonl;
     if (name.extension() == ".warc" || name.extension() == ".wet") return Format::warc;
     return Format::text;
 }
 
 ChunkReader::ChunkReader(std::filesystem::path path, ChunkOptions options)
     : path_(std::move(path)), format_(format_of(path_)), options_(std::move(options)),
-      stream_(open_bytes(path_)), cutter_(make_cutter(format_, options_)) {
+      stream_(is_parquet(path_) ? open_parquet(path_) : open_bytes(path_)),
+      cutter_(make_cutter(format_, options_)) {
     if (options_.max_record_bytes == 0) options_.max_record_bytes = available_memory() / 4;
 }
 

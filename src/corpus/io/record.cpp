@@ -1,5 +1,7 @@
 #include "corpus/io/record.h"
 
+#include "corpus/io/json_fields.h"
+
 #include <array>
 
 namespace tnl::corpus {
@@ -48,6 +50,24 @@ void Record::set_text(std::string_view to) {
     text = to;
     text_json.clear();
     append_json_string(text_json, text);
+}
+
+void Record::set_field(std::string_view name, std::string_view value) {
+    std::string json = before + "0"; // for the text
+    json += after;
+    const std::string_view old = raw_value(json, name);
+    if (old.empty()) {
+        std::string field = ", ";
+        append_json_string(field, name);
+        field.append(": ").append(value);
+        after.insert(after.rfind('}'), field);
+        return;
+    }
+    const auto at = static_cast<size_t>(old.data() - json.data());
+    if (at < before.size())
+        before.replace(at, old.size(), value);
+    else
+        after.replace(at - before.size() - 1, old.size(), value);
 }
 
 void Record::append_json(std::string& out) const {

@@ -23,6 +23,8 @@ struct Record {
     std::vector<std::string> fields; // values of RecordOptions::fields, "" where there is none
 
     void set_text(std::string_view text);
+    // Sets a field of the outermost object to a value, which is JSON: in its place, or at the end.
+    void set_field(std::string_view name, std::string_view value);
     void append_json(std::string& out) const; // one line, newline included
 };
 

@@ -6,16 +6,45 @@ namespace tnl::corpus {
 
 FilterPlan::FilterPlan(FilterRules rules, const std::string& place) : rules_(std::move(rules)) {
     rules_.validate(place);
-    for (const Step step : rules_.steps)
-        if (step == Step::c4_badwords && !bad_words_) {
-            bad_words_.emplace(rules_.c4_badwords.file, rules_.c4_badwords.anywhere);
-            lists_hash_ = identify(rules_.c4_badwords.file).xxh3;
-        }
+    if (rules_.has(Step::c4_badwords)) {
+        bad_words_.emplace(rules_.c4_badwords.file, rules_.c4_badwords.anywhere);
+        add_lists({rules_.c4_badwords.file});
+    }
+    if (rules_.has(Step::url)) {
+        urls_.emplace(rules_.url);
+        add_lists(rules_.url.files());
+    }
+    if (rules_.has(Step::language)) {
+        language_.emplace(rules_.language);
+        add_lists({rules_.language.model});
+    }
+    if (rules_.has(Step::decontaminate)) {
+        contamination_.emplace(rules_.decontaminate, rules_.words == WordRules::english
+                                                         ? WordCut::english
+                                                         : WordCut::common);
+        add_lists(rules_.decontaminate.paths());
+    }
+    if (rules_.words == WordRules::chinese) {
+        segmenter_.emplace(rules_.jieba);
+        add_lists(Segmenter::files(rules_.jieba));
+    }
+}
+
+void FilterPlan::add_lists(const std::vector<std::filesystem::path>& files) {
+    for (const std::filesystem::path& file : files) lists_hash_ += identify(file).xxh3;
+}
+
+size_t FilterPlan::bytes() const {
+    constexpr size_t kSegmenter = size_t{64} << 20; // with jieba's dictionary
+    return (urls_ ? urls_->bytes() : 0) + (language_ ? language_->bytes() : 0) +
+           (contamination_ ? contamination_->bytes() : 0) + (segmenter_ ? kSegmenter : 0);
 }
 
 FilterChain::FilterChain(const FilterPlan& plan, size_t lexicon_bytes)
-    : plan_(plan), lexicon_bytes_(lexicon_bytes), lexicon_(plan.rules().words),
-      document_(lexicon_) {}
+    : plan_(plan), lexicon_bytes_(lexicon_bytes), lexicon_(plan.rules().words, plan.segmenter()),
+      document_(lexicon_),
+      shingler_(plan.rules().has(Step::decontaminate) ? plan.contamination().make_shingler()
+                                                      : nullptr) {}
 
 // What a step left in next_ is the text from here on; words of one that is the same stay known.
 void FilterChain::rewrite(bool& rewritten) {
@@ -51,13 +80,25 @@ Verdict FilterChain::apply(Step step, bool& rewritten) {
         return plan_.bad_words().check(document_);
     case Step::fineweb:
         return check(rules.fineweb, document_, repeats_);
+    case Step::url:
+        return plan_.urls().check(url_);
+    case Step::language:
+        return plan_.language().check(document_.text(), language_scratch_, label_);
+    case Step::pii:
+        mask_pii(rules.pii, document_.text(), next_);
+        rewrite(rewritten);
+        return Verdict::kept();
+    case Step::decontaminate:
+        return plan_.contamination().check(document_.text(), *shingler_);
     }
     return Verdict::kept();
 }
 
-FilterChain::Result FilterChain::run(std::string_view text) {
+FilterChain::Result FilterChain::run(std::string_view text, std::string_view url) {
     lexicon_.limit(lexicon_bytes_);
     document_.set(text);
+    url_ = url;
+    label_ = {};
     Result result;
     for (const Step step : plan_.rules().steps) {
         result.verdict = apply(step, result.rewritten);

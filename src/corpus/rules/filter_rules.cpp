@@ -30,7 +30,9 @@ std::optional<FilterRules> preset(const std::string& name) {
 } // namespace
 
 std::vector<std::pair<std::string_view, WordRules>> enum_names(WordRules) {
-    return {{"english", WordRules::english}, {"common", WordRules::common}};
+    return {{"english", WordRules::english},
+            {"common", WordRules::common},
+            {"chinese", WordRules::chinese}};
 }
 
 std::vector<std::pair<std::string_view, Step>> enum_names(Step) {
@@ -40,7 +42,11 @@ std::vector<std::pair<std::string_view, Step>> enum_names(Step) {
             {"c4", Step::c4},
             {"c4_paragraphs", Step::c4_paragraphs},
             {"c4_badwords", Step::c4_badwords},
-            {"fineweb", Step::fineweb}};
+            {"fineweb", Step::fineweb},
+            {"url", Step::url},
+            {"language", Step::language},
+            {"pii", Step::pii},
+            {"decontaminate", Step::decontaminate}};
 }
 
 std::string_view name_of(Step step) {
@@ -52,11 +58,29 @@ std::string_view name_of(Step step) {
 void FilterRules::validate(const std::string& place) const {
     if (steps.empty()) throw UsageError(fmt::format("{}: steps is empty, wanted some", place));
     gopher_repetition.validate(place + ": gopher_repetition");
-    const bool lists = std::find(steps.begin(), steps.end(), Step::c4_badwords) != steps.end();
-    if (lists && c4_badwords.file.empty())
+    if (has(Step::c4_badwords) && c4_badwords.file.empty())
         throw UsageError(fmt::format("{}: step c4_badwords without a list, wanted "
                                      "c4_badwords.file=FILE",
                                      place));
+    if (words == WordRules::chinese && jieba.empty())
+        throw UsageError(fmt::format("{}: words=chinese are cut by jieba's dictionary and model, "
+                                     "which are not part of this program; wanted jieba=FOLDER "
+                                     "(Debian: package python3-jieba, "
+                                     "/usr/lib/python3/dist-packages/jieba)",
+                                     place));
+    if (has(Step::url)) url.validate(place);
+    if (has(Step::language)) language.validate(place);
+    if (has(Step::pii)) pii.validate(place + ": pii");
+    if (!has(Step::decontaminate)) return;
+    decontaminate.validate(place);
+    if (words == WordRules::chinese)
+        throw UsageError(fmt::format("{}: step decontaminate knows the words english and common, "
+                                     "not chinese",
+                                     place));
+}
+
+bool FilterRules::has(Step step) const {
+    return std::find(steps.begin(), steps.end(), step) != steps.end();
 }
 
 std::string FilterRules::json() const {

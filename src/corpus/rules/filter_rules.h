@@ -5,9 +5,13 @@
 #include "base/config.h"
 #include "corpus/clean/clean.h"
 #include "corpus/rules/c4.h"
+#include "corpus/rules/contamination.h"
 #include "corpus/rules/fineweb.h"
 #include "corpus/rules/gopher_quality.h"
 #include "corpus/rules/gopher_repetition.h"
+#include "corpus/rules/language_filter.h"
+#include "corpus/rules/pii.h"
+#include "corpus/rules/url_lists.h"
 
 #include <filesystem>
 #include <string>
@@ -24,7 +28,11 @@ enum class Step {
     c4,
     c4_paragraphs,
     c4_badwords,
-    fineweb
+    fineweb,
+    url,
+    language,
+    pii,
+    decontaminate
 };
 std::vector<std::pair<std::string_view, Step>> enum_names(Step);
 std::string_view name_of(Step step);
@@ -42,6 +50,7 @@ struct BadWordsRule {
 struct FilterRules {
     std::vector<Step> steps;
     WordRules words = WordRules::english;
+    std::string jieba;
     CleanRules clean;
     GopherRepetition gopher_repetition;
     GopherQuality gopher_quality;
@@ -49,11 +58,19 @@ struct FilterRules {
     C4Paragraphs c4_paragraphs;
     BadWordsRule c4_badwords;
     FineWebQuality fineweb;
+    UrlRules url;
+    LanguageRules language;
+    PiiRules pii;
+    ContaminationRules decontaminate;
 
     template <class V> void fields(V&& visit) {
         visit("steps", steps, "what is done, in this order; a document ends at the first refusal");
         visit("words", words,
-              "how texts become words: english and common are spaCy's blank pipelines en and xx");
+              "how texts become words: english and common are spaCy's blank pipelines en and xx, "
+              "chinese is jieba's");
+        visit("jieba", jieba,
+              "for words=chinese: folder of jieba, with dict.txt and finalseg/ (Debian: "
+              "python3-jieba, /usr/lib/python3/dist-packages/jieba)");
         visit("clean", clean, "");
         visit("gopher_repetition", gopher_repetition, "");
         visit("gopher_quality", gopher_quality, "");
@@ -61,10 +78,15 @@ struct FilterRules {
         visit("c4_paragraphs", c4_paragraphs, "");
         visit("c4_badwords", c4_badwords, "");
         visit("fineweb", fineweb, "");
+        visit("url", url, "");
+        visit("language", language, "");
+        visit("pii", pii, "");
+        visit("decontaminate", decontaminate, "");
     }
 
     // Throws UsageError: `place`, field, value, and what is wanted.
     void validate(const std::string& place) const;
+    bool has(Step step) const;
     std::string json() const; // all of it, in the order of the fields
 };
 

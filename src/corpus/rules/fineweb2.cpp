@@ -37,10 +37,9 @@ class Fields {
         }
     }
     // A field that no rule is made of is more likely a mistake than to be passed over.
-    void finish(const std::set<std::string>& known) const {
+    void finish() const {
         for (const auto& item : root_)
-            if (const auto key = item.first.as<std::string>();
-                !read_.contains(key) && !known.contains(key))
+            if (const auto key = item.first.as<std::string>(); !read_.contains(key))
                 fail("{}: unknown field '{}' in a file of FineWeb-2", name_, key);
     }
 
@@ -89,7 +88,11 @@ FilterRules fineweb2_rules(const std::string& yaml, const std::string& name) {
     out.gopher_quality.max_non_alpha_words_ratio = fields.number("max_non_alpha_words_ratio");
     out.gopher_quality.stop_words = fields.texts("stopwords");
     out.gopher_quality.min_stop_words = 2;
-    fields.finish({"language_score"}); // of the step before, which knows the score
+    out.language.threshold = fields.number("language_score"); // for a step language before these
+    // Of its languages that have words without spaces, Chinese is the one that is cut here.
+    const std::string language = std::filesystem::path(name).stem().string();
+    if (language == "cmn_Hani" || language == "zho_Hani") out.words = WordRules::chinese;
+    fields.finish();
     return out;
 }
 

@@ -11,7 +11,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size == 0) return 0;
     static const FilterPlan plans[2] = {[] {
                                             FilterRules rules;
-                                            rules.steps = {Step::clean, Step::c4, Step::fineweb,
+                                            rules.steps = {Step::clean,
+                                                           Step::pii,
+                                                           Step::c4,
+                                                           Step::fineweb,
                                                            Step::gopher_quality,
                                                            Step::gopher_repetition};
                                             rules.c4.min_num_sentences = -1;

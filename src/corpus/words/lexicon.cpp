@@ -15,7 +15,12 @@ constexpr bool is_ascii_space(unsigned char c) {
 
 } // namespace
 
-Lexicon::Lexicon(WordRules rules) : splitter_(rules), bits_(character_bits()) { clear(); }
+Lexicon::Lexicon(WordRules rules, const Segmenter* segmenter)
+    : splitter_(rules), segmenter_(segmenter), bits_(character_bits()) {
+    TNL_CHECK((rules == WordRules::chinese) == (segmenter != nullptr),
+              "a segmenter is of Chinese words, and they need one");
+    clear();
+}
 
 void Lexicon::clear() {
     texts_.clear();
@@ -87,7 +92,12 @@ uint32_t Lexicon::token_of(std::string_view text) {
 
 TextTable::Slot& Lexicon::split_piece(const Piece& piece) {
     lengths_.clear();
-    splitter_.split(piece.text, lengths_);
+    if (segmenter_ && piece.white)
+        lengths_.push_back(static_cast<uint32_t>(piece.text.size()));
+    else if (segmenter_)
+        segmenter_->split(piece.text, lengths_, scratch_);
+    else
+        splitter_.split(piece.text, lengths_);
     const auto first = static_cast<uint32_t>(parts_.size());
     size_t at = 0;
     for (const uint32_t length : lengths_) {

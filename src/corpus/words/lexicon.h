@@ -2,6 +2,7 @@
 // of text again and again.
 #pragma once
 
+#include "corpus/words/segmenter.h"
 #include "corpus/words/splitter.h"
 #include "corpus/words/text_table.h"
 
@@ -33,7 +34,8 @@ enum class TokensOf { words, all }; // all: white space (more than single spaces
 
 class Lexicon {
   public:
-    explicit Lexicon(WordRules rules);
+    // segmenter: for WordRules::chinese, and must outlive this.
+    explicit Lexicon(WordRules rules, const Segmenter* segmenter = nullptr);
 
     // A token: the number of its lexeme, whether it is the first after a space, whether that is a
     // token of white space, and whether a special case may begin here.
@@ -76,6 +78,8 @@ class Lexicon {
     void keep_longest(size_t tokens);
 
     Splitter splitter_;
+    const Segmenter* segmenter_;
+    Segmenter::Scratch scratch_;
     const uint32_t* bits_;
     std::string texts_; // of lexemes
     std::vector<Lexeme> lexemes_;

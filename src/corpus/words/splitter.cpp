@@ -23,7 +23,9 @@ constexpr size_t kLongestUnit = 5;
 } // namespace
 
 Splitter::Splitter(WordRules rules)
-    : cases_(rules == WordRules::english ? english_cases() : common_cases()),
+    : cases_(rules == WordRules::english  ? english_cases()
+             : rules == WordRules::common ? common_cases()
+                                          : SpecialCases{}),
       digit_before_hyphen_(rules == WordRules::english), bits_(character_bits()) {
     may_be_case_.resize(size_t{1} << 16);
     for (const auto& [text, pieces] : cases_) {

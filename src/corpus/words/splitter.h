@@ -12,7 +12,8 @@
 
 namespace tnl::corpus {
 
-enum class WordRules { english, common }; // spacy.blank("en"), spacy.blank("xx")
+// spacy.blank("en"), spacy.blank("xx"), and jieba's words (segmenter.h), whose rules are not here.
+enum class WordRules { english, common, chinese };
 
 class Splitter {
   public:
