@@ -19,6 +19,7 @@ constexpr int64_t kWidened = int64_t{32} << 20; // bytes of widened weights at o
 // 16 bytes of codes, whose numbers are two runs of neighbours: 8 (of 4 bits 16) from `first` on, and
 // as many kApart further (the order within a block: quant.h).
 template <int kBits> struct Codes {
+    static constexpr int kSpan = kBits == 8 ? 8 : 16;
     static constexpr int kApart = kBits == 8 ? 16 : 32;
     static constexpr int kGroup =
         static_cast<int>(quant_group(kBits == 8 ? QuantFormat::int8 : QuantFormat::int4));
