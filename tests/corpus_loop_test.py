@@ -284,7 +284,8 @@ inputs = ["{unique}", "{loop-1/chosen}", "{loop}"]
 def documents(out):
     """What a recipe makes, but for what says when and how fast."""
     return {name: digest for name, digest in outputs(out).items()
-            if name.endswith((".zst", ".tnl", "thresholds.json", "model.safetensors", "tokenizer.model"))}
+            if "/manifest/" not in name
+            and name.endswith((".zst", ".tnl", "thresholds.json", "model.safetensors", "tokenizer.model"))}
 
 
 def copy_recipe(corpus, folder):
