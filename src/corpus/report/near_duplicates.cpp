@@ -108,8 +108,8 @@ class Clusters {
                 if (at.size > 0 && record[0] != id) close(at);
                 id = record[0];
                 if (at.size++ < kShownDocuments)
-                    at.first.push_back({static_cast<uint32_t>(record[1] >> 32),
-                                        static_cast<uint32_t>(record[1])});
+                    at.first.push_back(
+                        {static_cast<uint32_t>(record[1] >> 32), static_cast<uint32_t>(record[1])});
             }
         });
         if (at.size > 0) close(at);
@@ -118,9 +118,8 @@ class Clusters {
         Json out = Json::array();
         for (const auto& [width, number] : sizes_) {
             const uint64_t from = width <= 2 ? 2 : uint64_t{1} << (width - 1);
-            out.push_back({{"from", from},
-                           {"to", (uint64_t{1} << width) - 1},
-                           {"clusters", number}});
+            out.push_back(
+                {{"from", from}, {"to", (uint64_t{1} << width) - 1}, {"clusters", number}});
         }
         return out;
     }

@@ -63,8 +63,11 @@ Json table(const std::string& group, const std::string& name, const Json& before
     });
     const size_t more = rows.size() > kMostRows ? rows.size() - kMostRows : 0;
     if (more > 0) rows.erase(rows.begin() + kMostRows, rows.end());
-    return {{"group", group}, {"name", name},   {"after", after != nullptr},
-            {"rows", rows},   {"more", more}};
+    return {{"group", group},
+            {"name", name},
+            {"after", after != nullptr},
+            {"rows", rows},
+            {"more", more}};
 }
 
 class Collector {
@@ -78,9 +81,9 @@ class Collector {
         for (const fs::path& directory : options.stages) add(directory);
         // What was selected by scores says all that the scores do.
         for (const Json& scores : scores_) {
-            const bool used = std::find(selected_by_.begin(), selected_by_.end(),
-                                        scores["directory"].get<std::string>()) !=
-                              selected_by_.end();
+            const bool used =
+                std::find(selected_by_.begin(), selected_by_.end(),
+                          scores["directory"].get<std::string>()) != selected_by_.end();
             if (!used) add_scores(scores["name"], scores["counts"], nullptr, "perplexity", {});
         }
     }

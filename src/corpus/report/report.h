@@ -18,7 +18,8 @@ struct ReportOptions {
 };
 
 // All that the page shows:
-//   {"title", "stages": [{"name", "directory", "made_by", and of all but score "documents", "bytes",
+//   {"title", "stages": [{"name", "directory", "made_by", and of all but score "documents",
+//   "bytes",
 //    "kept_documents", "kept_bytes", "dropped": [{"rule", "documents", "bytes"}]}],
 //    "histograms": [{"name", "measure", "before": {BIN: documents}, "after", "marks"}],
 //    "tables": [{"group", "name", "after", "rows", "more"}], "clusters": [...]}

@@ -16,8 +16,8 @@ constexpr int kWarps = 8, kThreads = kWarps * kWarp;
 constexpr int64_t kBlocksPerSm = 4;
 constexpr int64_t kWidened = int64_t{32} << 20; // bytes of widened weights at once
 
-// 16 bytes of codes, whose numbers are two runs of neighbours: 8 (of 4 bits 16) from `first` on, and
-// as many kApart further (the order within a block: quant.h).
+// 16 bytes of codes, whose numbers are two runs of neighbours: 8 (of 4 bits 16) from `first` on,
+// and as many kApart further (the order within a block: quant.h).
 template <int kBits> struct Codes {
     static constexpr int kSpan = kBits == 8 ? 8 : 16;
     static constexpr int kApart = kBits == 8 ? 16 : 32;

@@ -48,7 +48,8 @@ TEST(CudaQuant, Products) {
                             },
                             fmt::format("{} {}x{}x{} flags {} gap {}", name_of(format), M, N, K,
                                         flags, gap),
-                            // Many rows are multiplied with weights rounded to bf16, too: twice 2^-8.
+                            // Many rows are multiplied with weights rounded to bf16, too: twice
+                            // 2^-8.
                             {.bf16_floor = 0x1p-7});
                     }
 }
