@@ -72,7 +72,7 @@ struct TokenizerTraining {
     int64_t max_sentences = 2'000'000;  // lines; the rest is not read
     int threads = 2;
     // Characters that get a piece however rare they are in the text, UTF-8 one after the other.
-    std::string characters;
+    std::string characters{};
 };
 
 // The most frequent `most` characters of a table: on each line a character, white space, and how
