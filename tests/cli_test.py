@@ -552,7 +552,7 @@ def complete(line, directory):
 def test_bash_completes_commands_and_options(tmp_path):
     assert {"train", "generate", "tokenizer", "completion"} <= set(complete("transnormer ", tmp_path))
     assert complete("transnormer tr", tmp_path) == ["train"]
-    assert complete("transnormer tokenizer ", tmp_path) == ["train", "encode", "decode"]
+    assert complete("transnormer tokenizer ", tmp_path) == ["train", "report", "encode", "decode"]
     assert complete("transnormer tokenizer de", tmp_path) == ["decode"]
     assert complete("transnormer generate --temp", tmp_path) == ["--temperature"]
     assert "--vocab-size" in complete("transnormer tokenizer train --v", tmp_path)
