@@ -2,13 +2,19 @@
 #include "ops/cuda_testbed.h"
 #include "ops/quant/quant.h"
 
+#include <map>
+#include <tuple>
+
 namespace tnl::testing {
 namespace {
 
-// The same matrix on every device.
-QuantMatrix quantized(Bed& bed, QuantFormat format, int64_t N, int64_t K) {
+// The same matrix on every device, made once.
+const std::vector<uint8_t>& codes_of(QuantFormat format, int64_t N, int64_t K) {
+    static std::map<std::tuple<QuantFormat, int64_t, int64_t>, std::vector<uint8_t>> made;
     const int64_t row_bytes = quant_row_bytes(format, K);
-    std::vector<uint8_t> bytes(static_cast<size_t>(N * row_bytes));
+    std::vector<uint8_t>& bytes = made[{format, N, K}];
+    if (!bytes.empty()) return bytes;
+    bytes.resize(static_cast<size_t>(N * row_bytes));
     std::vector<float> row(static_cast<size_t>(K));
     for (int64_t n = 0; n < N; ++n) {
         for (int64_t k = 0; k < K; ++k)
@@ -16,6 +22,11 @@ QuantMatrix quantized(Bed& bed, QuantFormat format, int64_t N, int64_t K) {
                 static_cast<float>(0.05 * Philox{3, 9}.normal(static_cast<uint64_t>(n * K + k)));
         quantize_row(format, bytes.data() + n * row_bytes, row.data(), K);
     }
+    return bytes;
+}
+QuantMatrix quantized(Bed& bed, QuantFormat format, int64_t N, int64_t K) {
+    const int64_t row_bytes = quant_row_bytes(format, K);
+    const std::vector<uint8_t>& bytes = codes_of(format, N, K);
     const Tensor t = bed.bytes(bytes.size());
     bed.device.upload(t.data, bytes.data(), bytes.size());
     bed.device.synchronize();
@@ -25,12 +36,12 @@ QuantMatrix quantized(Bed& bed, QuantFormat format, int64_t N, int64_t K) {
 TEST(CudaQuant, Products) {
     TNL_NEEDS_GPU();
     constexpr int64_t kShapes[][2] = {{1, 1},     {7, 5},      {64, 64},   {130, 72},
-                                      {96, 1024}, {333, 2816}, {34, 4104}, {9000, 136}};
+                                      {96, 1024}, {333, 2816}, {34, 4104}, {2100, 136}};
     for (const QuantFormat format : {QuantFormat::int8, QuantFormat::int4})
-        for (const int64_t M : {1, 2, 3, 8, 9, 40})
+        for (const int64_t M : {1, 2, 3, 40})
             for (const auto& [N, K] : kShapes)
                 for (int flags = 0; flags < 4; ++flags)
-                    for (const int64_t gap : {0, 3}) {
+                    for (const int64_t gap : {flags == 1 || flags == 2 ? 3 : 0}) {
                         const bool adds = flags & 1, to_acc = flags & 2;
                         compare(
                             [=, N = N, K = K](Bed& bed) {
