@@ -77,8 +77,8 @@ struct StepMatrix {
     Tensor floats;
     QuantMatrix codes;
     StepMatrix() = default;
-    StepMatrix(Tensor matrix) : floats(matrix) {}                // NOLINT(*-explicit-*)
-    StepMatrix(QuantMatrix matrix) : codes(std::move(matrix)) {} // NOLINT(*-explicit-*)
+    StepMatrix(Tensor matrix) : floats(matrix) {}            // NOLINT(*-explicit-*)
+    StepMatrix(const QuantMatrix& matrix) : codes(matrix) {} // NOLINT(*-explicit-*)
     bool absent() const { return floats.rank == 0 && !codes; }
     QuantFormat format() const { return codes.format; }
     const Tensor& memory() const { return codes ? codes.bytes : floats; }

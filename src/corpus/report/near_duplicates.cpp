@@ -21,7 +21,9 @@ constexpr size_t kShownBytes = 600;
 
 struct Place {
     uint32_t file = 0, document = 0;
-    friend auto operator<=>(const Place&, const Place&) = default;
+    bool operator<(const Place& other) const {
+        return std::pair(file, document) < std::pair(other.file, other.document);
+    }
 };
 struct Cluster {
     uint64_t size = 0;
