@@ -212,7 +212,7 @@ struct Tolerance {
 // Runs the program on the GPU twice, whose results must agree bit for bit, and on the CPU oracle in
 // f64 on the same (rounded) inputs.
 inline void compare(const Program& program, const std::string& what, Tolerance tolerance = {},
-                    std::vector<DType> dtypes = {DType::f64, DType::f32, DType::bf16}) {
+                    const std::vector<DType>& dtypes = {DType::f64, DType::f32, DType::bf16}) {
     if (!gpu()) return;
     const auto run = [&](Device& device, const Kernels& kernels, DType dtype, DType rounding) {
         Bed bed(device, kernels, dtype, rounding);
