@@ -121,6 +121,23 @@ void write_gone(ExternalSort<2>& gone, UnitOutputs& outputs, int part) {
     out.commit();
 }
 
+uint64_t write_gone_of_equal(const DedupJob& job, std::filesystem::path (*path)(size_t file),
+                             const RecordLayout& layout, Keep keep, int part, int parts,
+                             size_t units, UnitOutputs& outputs) {
+    const size_t memory = job.worker_memory(units);
+    ExternalSort<2> gone(outputs.scratch(), "gone", memory / 3);
+    EqualKeys equal(keep, gone);
+    SortedMerge(files_of_part(job, path, layout, part, parts), memory / 2)
+        .run([&](std::span<const MergedRecord> records) {
+            for (const MergedRecord& r : records)
+                equal.add(
+                    {layout.key(r.data, 0), layout.key(r.data, 1)},
+                    {uint64_t{r.source} << 32 | layout.value(r.data, 1), layout.value(r.data, 0)});
+        });
+    write_gone(gone, outputs, part);
+    return equal.sent();
+}
+
 Stage divide_stage(const DedupJob& job, int parts, GoneForm form, size_t window,
                    const std::string& after) {
     return {"clusters",

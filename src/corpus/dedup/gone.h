@@ -43,6 +43,11 @@ std::vector<SortedFile> files_of_part(const DedupJob& job,
 // duplicates/PP.pieces: what was sent, sorted.
 std::filesystem::path gone_path(int part);
 void write_gone(ExternalSort<2>& gone, UnitOutputs& outputs, int part);
+// The same of a part, one of `units` at work, of files whose records are a hash of two numbers,
+// then piece and document. Returns how many were sent.
+uint64_t write_gone_of_equal(const DedupJob& job, std::filesystem::path (*path)(size_t file),
+                             const RecordLayout& layout, Keep keep, int part, int parts,
+                             size_t units, UnitOutputs& outputs);
 
 // How the pieces of one input are written: as numbers of documents (remove/FFFFFF.remove); as
 // documents and pieces (remove/FFFFFF.pieces); or, where pieces are beginnings of equal windows, as

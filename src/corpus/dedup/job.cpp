@@ -124,16 +124,33 @@ std::vector<StageReport> run_stages(Workspace& workspace, const DedupJob& job,
     return reports;
 }
 
-Stage filter_stage(const DedupJob& job, const std::string& after) {
-    Stage stage{"filter", job.record_parameters() + " mode=" + job.mode, after, {}};
-    const size_t units = job.inputs.size();
-    for (size_t file = 0; file < units; ++file)
-        stage.units.push_back({fmt::format("filter-{:06}", file),
+Stage stage_of_files(const DedupJob& job, const std::string& name, std::string parameters,
+                     const std::string& after,
+                     const std::function<Json(size_t file, UnitOutputs& outputs)>& run) {
+    Stage stage{name, std::move(parameters), after, {}};
+    for (size_t file = 0; file < job.inputs.size(); ++file)
+        stage.units.push_back({fmt::format("{}-{:06}", name, file),
                                {job.inputs[file].path},
-                               [&job, file, units](UnitOutputs& outputs) {
-                                   return filter_file(job, file, units, outputs);
-                               }});
+                               [run, file](UnitOutputs& outputs) { return run(file, outputs); }});
     return stage;
+}
+
+Stage stage_of_parts(int parts, const std::string& name, std::string parameters,
+                     const std::string& after,
+                     const std::function<Json(int part, UnitOutputs& outputs)>& run) {
+    Stage stage{name, std::move(parameters), after, {}};
+    for (int part = 0; part < parts; ++part)
+        stage.units.push_back({fmt::format("{}-{:02}", name, part),
+                               {},
+                               [run, part](UnitOutputs& outputs) { return run(part, outputs); }});
+    return stage;
+}
+
+Stage filter_stage(const DedupJob& job, const std::string& after) {
+    return stage_of_files(job, "filter", job.record_parameters() + " mode=" + job.mode, after,
+                          [&job](size_t file, UnitOutputs& outputs) {
+                              return filter_file(job, file, job.inputs.size(), outputs);
+                          });
 }
 
 } // namespace tnl::corpus

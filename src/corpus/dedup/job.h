@@ -33,6 +33,15 @@ struct DedupJob {
 // Documents have numbers: of a file's records those with a text that is not empty, from 0.
 constexpr size_t kMostDocuments = UINT32_MAX; // of a file
 
+// A stage of a unit for each input, NAME-FFFFFF, or for each of `parts` parts, NAME-PP. run gets
+// its number.
+Stage stage_of_files(const DedupJob& job, const std::string& name, std::string parameters,
+                     const std::string& after,
+                     const std::function<Json(size_t file, UnitOutputs& outputs)>& run);
+Stage stage_of_parts(int parts, const std::string& name, std::string parameters,
+                     const std::string& after,
+                     const std::function<Json(int part, UnitOutputs& outputs)>& run);
+
 // A stage is made when those before it are done, from their digest.
 struct StageMaker {
     std::string name;

@@ -85,23 +85,16 @@ Json sign_file(const DedupJob& job, const MinHashOptions& options, size_t file, 
 }
 
 Stage sign_stage(const DedupJob& job, const MinHashOptions& options, const std::string& after) {
-    Stage stage{"signatures",
-                fmt::format("{} words={} hash={} simplify={} bands={}x{} seed={} cut={}",
-                            job.record_parameters(), options.shingles.words,
-                            static_cast<int>(options.shingles.hash),
-                            simplify_parameters(options.shingles.simplify), options.bands.bands,
-                            options.bands.rows, options.seed,
-                            static_cast<int>(options.shingles.cut)),
-                after,
-                {}};
-    const size_t units = job.inputs.size();
-    for (size_t file = 0; file < units; ++file)
-        stage.units.push_back({fmt::format("signatures-{:06}", file),
-                               {job.inputs[file].path},
-                               [&job, &options, file, units](UnitOutputs& outputs) {
-                                   return sign_file(job, options, file, units, outputs);
-                               }});
-    return stage;
+    return stage_of_files(job, "signatures",
+                          fmt::format("{} words={} hash={} simplify={} bands={}x{} seed={} cut={}",
+                                      job.record_parameters(), options.shingles.words,
+                                      static_cast<int>(options.shingles.hash),
+                                      simplify_parameters(options.shingles.simplify),
+                                      options.bands.bands, options.bands.rows, options.seed,
+                                      static_cast<int>(options.shingles.cut)),
+                          after, [&job, &options](size_t file, UnitOutputs& outputs) {
+                              return sign_file(job, options, file, job.inputs.size(), outputs);
+                          });
 }
 
 std::vector<fs::path> index_files(const MinHashOptions& options, int band) {

@@ -196,29 +196,22 @@ std::vector<StageMaker> ngram_stages(const DedupJob& job, const NgramOptions& op
                                      options.filter_bytes >> 20, parts, job.workers(parts),
                                      job.memory >> 20));
     using Digest = const std::string&;
-    const auto per_file = [&](const std::string& after) {
-        Stage stage{"keys", key_parameters(job, options), after, {}};
-        const size_t units = job.inputs.size();
-        for (size_t file = 0; file < units; ++file)
-            stage.units.push_back({fmt::format("keys-{:06}", file),
-                                   {job.inputs[file].path},
-                                   [&job, &options, file, units](UnitOutputs& outputs) {
-                                       return make_keys(job, options, file, units, outputs);
-                                   }});
-        return stage;
-    };
-    const auto per_part = [&](const std::string& after) {
-        Stage stage{"duplicates", fmt::format("filter={}", options.filter_bytes), after, {}};
-        for (int part = 0; part < options.parts; ++part)
-            stage.units.push_back({fmt::format("duplicates-{:02}", part),
-                                   {},
-                                   [&job, &options, part](UnitOutputs& outputs) {
-                                       return find_seen(job, options, part, outputs);
-                                   }});
-        return stage;
-    };
-    return {{"keys", per_file},
-            {"duplicates", per_part},
+    return {{"keys",
+             [&](Digest after) {
+                 return stage_of_files(job, "keys", key_parameters(job, options), after,
+                                       [&job, &options](size_t file, UnitOutputs& outputs) {
+                                           return make_keys(job, options, file, job.inputs.size(),
+                                                            outputs);
+                                       });
+             }},
+            {"duplicates",
+             [&](Digest after) {
+                 return stage_of_parts(options.parts, "duplicates",
+                                       fmt::format("filter={}", options.filter_bytes), after,
+                                       [&job, &options](int part, UnitOutputs& outputs) {
+                                           return find_seen(job, options, part, outputs);
+                                       });
+             }},
             {"clusters",
              [&](Digest after) {
                  return Stage{"clusters",

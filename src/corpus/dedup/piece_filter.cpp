@@ -90,18 +90,11 @@ Json filter_pieces(const DedupJob& job, PieceRemover& remover, size_t file, size
 
 Stage piece_filter_stage(const DedupJob& job, const std::string& parameters, MakeRemover make,
                          const std::string& after) {
-    Stage stage{"filter",
-                fmt::format("{} mode={} {}", job.record_parameters(), job.mode, parameters),
-                after,
-                {}};
-    const size_t units = job.inputs.size();
-    for (size_t file = 0; file < units; ++file)
-        stage.units.push_back({fmt::format("filter-{:06}", file),
-                               {job.inputs[file].path},
-                               [&job, make, file, units](UnitOutputs& outputs) {
-                                   return filter_pieces(job, *make(), file, units, outputs);
-                               }});
-    return stage;
+    return stage_of_files(
+        job, "filter", fmt::format("{} mode={} {}", job.record_parameters(), job.mode, parameters),
+        after, [&job, make](size_t file, UnitOutputs& outputs) {
+            return filter_pieces(job, *make(), file, job.inputs.size(), outputs);
+        });
 }
 
 } // namespace tnl::corpus

@@ -54,51 +54,29 @@ Json make_keys(const DedupJob& job, const PieceOptions& options, size_t file, si
 }
 
 Stage key_stage(const DedupJob& job, const PieceOptions& options, const std::string& after) {
-    Stage stage{"keys",
-                fmt::format("{} kind={} form={} url={} least={}", job.record_parameters(),
-                            static_cast<int>(options.kind), static_cast<int>(options.form),
-                            options.url_field, options.least_bytes),
-                after,
-                {}};
-    const size_t units = job.inputs.size();
-    for (size_t file = 0; file < units; ++file)
-        stage.units.push_back({fmt::format("keys-{:06}", file),
-                               {job.inputs[file].path},
-                               [&job, &options, file, units](UnitOutputs& outputs) {
-                                   return make_keys(job, options, file, units, outputs);
-                               }});
-    return stage;
+    return stage_of_files(job, "keys",
+                          fmt::format("{} kind={} form={} url={} least={}", job.record_parameters(),
+                                      static_cast<int>(options.kind),
+                                      static_cast<int>(options.form), options.url_field,
+                                      options.least_bytes),
+                          after, [&job, &options](size_t file, UnitOutputs& outputs) {
+                              return make_keys(job, options, file, job.inputs.size(), outputs);
+                          });
 }
 
 Json find_gone(const DedupJob& job, const PieceOptions& options, int part, size_t units,
                UnitOutputs& outputs) {
-    const size_t memory = job.worker_memory(units);
-    ExternalSort<2> gone(outputs.scratch(), "gone", memory / 3);
-    EqualKeys equal(options.keep, gone);
-    SortedMerge(files_of_part(job, keys_path, kKeyLayout, part, options.parts), memory / 2)
-        .run([&](std::span<const MergedRecord> records) {
-            for (const MergedRecord& r : records)
-                equal.add({kKeyLayout.key(r.data, 0), kKeyLayout.key(r.data, 1)},
-                          {uint64_t{r.source} << 32 | kKeyLayout.value(r.data, 1),
-                           kKeyLayout.value(r.data, 0)});
-        });
-    write_gone(gone, outputs, part);
-    return {{"pieces", equal.sent()}};
+    return {{"pieces", write_gone_of_equal(job, keys_path, kKeyLayout, options.keep, part,
+                                           options.parts, units, outputs)}};
 }
 
 Stage gone_stage(const DedupJob& job, const PieceOptions& options, const std::string& after) {
-    Stage stage{"duplicates",
-                fmt::format("keep={} parts={}", static_cast<int>(options.keep), options.parts),
-                after,
-                {}};
-    const auto units = static_cast<size_t>(options.parts);
-    for (int part = 0; part < options.parts; ++part)
-        stage.units.push_back({fmt::format("duplicates-{:02}", part),
-                               {},
-                               [&job, &options, part, units](UnitOutputs& outputs) {
-                                   return find_gone(job, options, part, units, outputs);
-                               }});
-    return stage;
+    return stage_of_parts(
+        options.parts, "duplicates",
+        fmt::format("keep={} parts={}", static_cast<int>(options.keep), options.parts), after,
+        [&job, &options](int part, UnitOutputs& outputs) {
+            return find_gone(job, options, part, static_cast<size_t>(options.parts), outputs);
+        });
 }
 
 class Remover final : public PieceRemover {

@@ -76,19 +76,12 @@ Json make_keys(const DedupJob& job, const SentenceOptions& options, size_t file,
 }
 
 Stage key_stage(const DedupJob& job, const SentenceOptions& options, const std::string& after) {
-    Stage stage{"keys",
-                fmt::format("{} sentences={} words={}", job.record_parameters(), options.sentences,
-                            static_cast<int>(options.words)),
-                after,
-                {}};
-    const size_t units = job.inputs.size();
-    for (size_t file = 0; file < units; ++file)
-        stage.units.push_back({fmt::format("keys-{:06}", file),
-                               {job.inputs[file].path},
-                               [&job, &options, file, units](UnitOutputs& outputs) {
-                                   return make_keys(job, options, file, units, outputs);
-                               }});
-    return stage;
+    return stage_of_files(job, "keys",
+                          fmt::format("{} sentences={} words={}", job.record_parameters(),
+                                      options.sentences, static_cast<int>(options.words)),
+                          after, [&job, &options](size_t file, UnitOutputs& outputs) {
+                              return make_keys(job, options, file, job.inputs.size(), outputs);
+                          });
 }
 
 Json find_gone(const DedupJob& job, const SentenceOptions& options, int part, size_t units,
@@ -110,19 +103,13 @@ Json find_gone(const DedupJob& job, const SentenceOptions& options, int part, si
 }
 
 Stage gone_stage(const DedupJob& job, const SentenceOptions& options, const std::string& after) {
-    Stage stage{"duplicates",
-                fmt::format("keep={} first={} parts={}", static_cast<int>(options.keep),
-                            static_cast<int>(options.first_by), options.parts),
-                after,
-                {}};
-    const auto units = static_cast<size_t>(options.parts);
-    for (int part = 0; part < options.parts; ++part)
-        stage.units.push_back({fmt::format("duplicates-{:02}", part),
-                               {},
-                               [&job, &options, part, units](UnitOutputs& outputs) {
-                                   return find_gone(job, options, part, units, outputs);
-                               }});
-    return stage;
+    return stage_of_parts(options.parts, "duplicates",
+                          fmt::format("keep={} first={} parts={}", static_cast<int>(options.keep),
+                                      static_cast<int>(options.first_by), options.parts),
+                          after, [&job, &options](int part, UnitOutputs& outputs) {
+                              return find_gone(job, options, part,
+                                               static_cast<size_t>(options.parts), outputs);
+                          });
 }
 
 class Remover final : public PieceRemover {

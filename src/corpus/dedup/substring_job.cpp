@@ -165,18 +165,8 @@ Json hash_windows(const DedupJob& job, const SubstringOptions& options, size_t f
 
 Json find_gone(const DedupJob& job, const SubstringOptions& options, int part, size_t units,
                UnitOutputs& outputs) {
-    const size_t memory = job.worker_memory(units);
-    ExternalSort<2> gone(outputs.scratch(), "gone", memory / 3);
-    EqualKeys equal(options.keep, gone);
-    SortedMerge(files_of_part(job, windows_path, kWindowLayout, part, options.parts), memory / 2)
-        .run([&](std::span<const MergedRecord> records) {
-            for (const MergedRecord& r : records)
-                equal.add({kWindowLayout.key(r.data, 0), kWindowLayout.key(r.data, 1)},
-                          {uint64_t{r.source} << 32 | kWindowLayout.value(r.data, 1),
-                           kWindowLayout.value(r.data, 0)});
-        });
-    write_gone(gone, outputs, part);
-    return {{"windows", equal.sent()}};
+    return {{"windows", write_gone_of_equal(job, windows_path, kWindowLayout, options.keep, part,
+                                            options.parts, units, outputs)}};
 }
 
 class Remover final : public PieceRemover {
@@ -210,33 +200,22 @@ using UnitOfFile = Json (*)(const DedupJob&, const SubstringOptions&, size_t, si
 
 Stage per_file(const DedupJob& job, const SubstringOptions& options, const std::string& name,
                const std::string& parameters, UnitOfFile run, const std::string& after) {
-    Stage stage{name, parameters, after, {}};
-    const size_t units = job.inputs.size();
-    for (size_t file = 0; file < units; ++file)
-        stage.units.push_back({fmt::format("{}-{:06}", name, file),
-                               {job.inputs[file].path},
-                               [&job, &options, run, file, units](UnitOutputs& outputs) {
-                                   return run(job, options, file, units, outputs);
-                               }});
-    return stage;
+    return stage_of_files(job, name, parameters, after,
+                          [&job, &options, run](size_t file, UnitOutputs& outputs) {
+                              return run(job, options, file, job.inputs.size(), outputs);
+                          });
 }
 
 using UnitOfPart = Json (*)(const DedupJob&, const SubstringOptions&, int, size_t, UnitOutputs&);
 
 Stage per_part(const DedupJob& job, const SubstringOptions& options, const std::string& name,
                UnitOfPart run, const std::string& after) {
-    Stage stage{name,
-                fmt::format("keep={} parts={}", static_cast<int>(options.keep), options.parts),
-                after,
-                {}};
-    const auto units = static_cast<size_t>(options.parts);
-    for (int part = 0; part < options.parts; ++part)
-        stage.units.push_back({fmt::format("{}-{:02}", name, part),
-                               {},
-                               [&job, &options, run, part, units](UnitOutputs& outputs) {
-                                   return run(job, options, part, units, outputs);
-                               }});
-    return stage;
+    return stage_of_parts(
+        options.parts, name,
+        fmt::format("keep={} parts={}", static_cast<int>(options.keep), options.parts), after,
+        [&job, &options, run](int part, UnitOutputs& outputs) {
+            return run(job, options, part, static_cast<size_t>(options.parts), outputs);
+        });
 }
 
 } // namespace
