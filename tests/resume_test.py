@@ -173,7 +173,7 @@ def test_a_full_disk_ends_with_the_last_good_checkpoint(data, whole, tmp_path):
     result = transnormer(*begin, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE,
                                                                        limit))
     assert result.returncode == 1
-    assert "step 3: the checkpoint could not be saved" in result.stderr
+    assert "the checkpoint of step 3 could not be saved" in result.stderr
     assert "optimizer.safetensors: cannot write" in result.stderr
     assert "There is no checkpoint yet" in result.stderr
     assert list((run / "checkpoints").iterdir()) == []

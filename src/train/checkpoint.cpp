@@ -29,12 +29,8 @@ struct Buffer3 {
     const char* prefix; // of tensor names
     Tensor flat;        // f32, or bf16 weights that have no master; where the device reaches it
 };
-std::array<Buffer3, 3> buffers(const Learner& learner) {
-    const Optimizer& optimizer = learner.optimizer();
-    const Tensor master = optimizer.master();
-    return {{{"master.", master.data ? master : learner.trained_weights()},
-             {"m.", optimizer.m()},
-             {"v.", optimizer.v()}}};
+std::array<Buffer3, 3> buffers(const LearnerView& learner) {
+    return {{{"master.", learner.trained()}, {"m.", learner.m}, {"v.", learner.v}}};
 }
 
 // As f32, which holds every bf16. flat: of the parameters from `first` of the table's on.
@@ -72,8 +68,8 @@ class DataChecksum {
 };
 
 // Returns the checksum of the data.
-std::string write_optimizer(const fs::path& path, const Learner& learner) {
-    const ParamTable& table = learner.model().params();
+std::string write_optimizer(const fs::path& path, const LearnerView& learner) {
+    const ParamTable& table = learner.model->params();
     std::vector<TensorInfo> tensors;
     for (const auto& [prefix, flat] : buffers(learner))
         for (const Param& p : table.trained())
@@ -85,7 +81,7 @@ std::string write_optimizer(const fs::path& path, const Learner& learner) {
             if (!t.name.starts_with(prefix)) continue;
             const Param& p = table[table.find(t.name.substr(std::strlen(prefix)))];
             const std::vector<float> host =
-                download(learner.device(), flat, p, table.trained_begin());
+                download(*learner.device, flat, p, table.trained_begin());
             for (size_t i = 0; i < host.size(); ++i)
                 if (!std::isfinite(host[i]))
                     fail("{}[{}] is {}: the run has diverged", t.name, i, host[i]);
@@ -258,33 +254,31 @@ std::optional<fs::path> CheckpointStore::latest() const {
 }
 
 void CheckpointStore::save(const TrainerState& state, const TrainConfig& config,
-                           const Learner& learner, const std::optional<fs::path>& tokenizer,
+                           const LearnerView& learner, const std::optional<fs::path>& tokenizer,
                            const AdapterBase& base) {
     const fs::path final = path_of(state.step);
     AtomicDirectory directory(final);
-    const Tensor master = learner.optimizer().master();
-    if (learner.model().params().has_adapters()) {
-        write_adapter(directory.path(), learner.model(),
-                      master.data ? master : learner.trained_weights(), learner.device(), base);
+    const Model& model = *learner.model;
+    Device& device = *learner.device;
+    if (model.params().has_adapters()) {
+        write_adapter(directory.path(), model, learner.trained(), device, base);
     } else {
         SaveOptions options;
         options.dtype = config.checkpoint_dtype();
         options.tokenizer = tokenizer;
         // From the master weights where more than the working copy's bits are asked for.
-        const Tensor weights =
-            options.dtype == DType::f32 && master.data ? master : learner.weights();
-        write_model(directory.path(), learner.model(), weights, learner.device(), options);
+        const bool all = options.dtype == DType::f32 && learner.master.data;
+        write_model(directory.path(), model, all ? learner.master : learner.weights, device,
+                    options);
     }
     const std::string checksum =
         write_optimizer(directory.path() / "optimizer.safetensors", learner);
     std::string states_checksum;
     if (state.loader.piece > 0)
-        states_checksum =
-            write_states(directory.path() / kStates, learner.carried(), learner.device());
-    write_file_atomic(
-        directory.path() / "trainer.json",
-        to_json(state, config, learner.optimizer().updates(), checksum, states_checksum).dump(2) +
-            "\n");
+        states_checksum = write_states(directory.path() / kStates, learner.carried, device);
+    write_file_atomic(directory.path() / "trainer.json",
+                      to_json(state, config, learner.updates, checksum, states_checksum).dump(2) +
+                          "\n");
     directory.commit();
     link("latest", state.step);
     if (config_.keep_best && state.best_step >= 0) link("best", state.best_step);

@@ -10,7 +10,7 @@
 #pragma once
 
 #include "model/adapter.h"
-#include "train/learner.h"
+#include "train/learner_copy.h"
 
 #include <filesystem>
 #include <optional>
@@ -60,7 +60,7 @@ class CheckpointStore {
     // Writes the checkpoint of state.step, moves the links, removes those no longer kept. Throws
     // naming what could not be written, or a weight that is not finite; then nothing new is left
     // and the others stand.
-    void save(const TrainerState& state, const TrainConfig& config, const Learner& learner,
+    void save(const TrainerState& state, const TrainConfig& config, const LearnerView& learner,
               const std::optional<std::filesystem::path>& tokenizer, const AdapterBase& base = {});
 
     // Sets the learner's weights and optimizer; throws naming file and field where the checkpoint

@@ -1,6 +1,7 @@
 #include "train/checkpoint.h"
 
 #include "base/json.h"
+#include "train/checkpoint_writer.h"
 #include "train/testbed.h"
 
 #include <gmock/gmock.h>
@@ -64,6 +65,31 @@ class StoreTest : public ::testing::Test {
         }
         return out;
     }
+    // Written beside what happens to the learner meanwhile, the files are those of the moment.
+    void expect_a_moment() {
+        CheckpointStore store(config.run, config.checkpoint);
+        save(store, state(1));
+        CheckpointWriter writer(store, config, *learner, std::nullopt, {});
+        for (const int64_t step : {2, 3}) { // into a new copy, and into the same
+            writer.save(state(step));
+            const auto spoil = [&](const Tensor& t) {
+                std::vector<std::byte> was(static_cast<size_t>(t.bytes()));
+                std::memcpy(was.data(), t.data, was.size());
+                std::memset(t.data, 0, was.size());
+                return was;
+            };
+            const Optimizer& o = learner->optimizer();
+            const Tensor all[] = {learner->weights(), o.master(), o.m(), o.v()};
+            std::vector<std::vector<std::byte>> was;
+            for (const Tensor& t : all) was.push_back(spoil(t));
+            writer.wait();
+            // Back to front: master may be the weights themselves.
+            for (size_t i = std::size(all); i-- > 0;)
+                std::memcpy(all[i].data, was[i].data(), was[i].size());
+            for (const char* file : {"model.safetensors", "optimizer.safetensors"})
+                EXPECT_EQ(read_file(step_path(step, file)), read_file(step_path(1, file))) << file;
+        }
+    }
     fs::path step_path(int64_t step, const std::string& file = "") const {
         return directory / fmt::format("run/checkpoints/step-{:08}/{}", step, file);
     }
@@ -120,6 +146,29 @@ TEST_F(Bf16StoreTest, RoundTripsEveryBit) {
     const auto other = make();
     CheckpointStore::load(store.path_of(7), *other);
     expect_same(*learner, *other);
+}
+
+TEST_F(StoreTest, TheWriterKeepsTheMomentOfItsCall) { expect_a_moment(); }
+TEST_F(Bf16StoreTest, TheWriterKeepsTheMomentOfItsCall) { expect_a_moment(); }
+
+TEST_F(StoreTest, TheWriterTellsAtTheNextCallWhatFailed) {
+    CheckpointStore store(config.run, config.checkpoint);
+    CheckpointWriter writer(store, config, *learner, std::nullopt, {});
+    writer.check();
+    {
+        const testing::FileSizeLimit full(700);
+        writer.save(state(2));
+        EXPECT_THAT(error_of([&] { writer.wait(); }),
+                    HasSubstr("the checkpoint of step 2 could not be saved: "));
+        writer.wait(); // once
+        writer.save(state(3));
+        EXPECT_THAT(error_of([&] { writer.save(state(4)); }), HasSubstr("checkpoint of step 3 "));
+    }
+    EXPECT_THAT(store.steps(), IsEmpty());
+    EXPECT_THAT(litter(), IsEmpty());
+    writer.save(state(5));
+    writer.wait();
+    EXPECT_THAT(store.steps(), ElementsAre(5));
 }
 
 TEST_F(StoreTest, KeepsTheLatestAndTheBest) {

@@ -65,9 +65,6 @@ class Learner {
     Optimizer& optimizer() { return optimizer_; }
     const Optimizer& optimizer() const { return optimizer_; }
     Tensor weights() const { return weights_; }
-    Tensor trained_weights() const { // [trained_size]
-        return weights_.slice(0, model_.params().trained_begin(), weights_.size());
-    }
 
   private:
     Batch upload(const TokenRows& host);

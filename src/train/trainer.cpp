@@ -28,7 +28,8 @@ double training_flops_per_token(const Model& model, int64_t length) {
 Trainer::Trainer(const TrainerParts& parts)
     : parts_(parts), config_(parts.config), schedule_(config_.lr_schedule()),
       learner_(config_, parts.model, parts.device), store_(config_.run, config_.checkpoint),
-      guard_(config_.guard), batches_(static_cast<size_t>(config_.train.accumulate)),
+      writer_(store_, config_, learner_, parts.tokenizer, parts.base), guard_(config_.guard),
+      reader_(parts.train, config_.train.rows, config_.train.accumulate),
       progress_(config_.log.every, parts.out) {
     state_.device = parts.device.name();
     state_.data = parts.train.fingerprint();
@@ -37,7 +38,7 @@ Trainer::Trainer(const TrainerParts& parts)
 
 void Trainer::start(const float* weights) {
     learner_.set_weights(weights);
-    parts_.train.seek({config_.train.seed, 0, 0});
+    reader_.seek({config_.train.seed, 0, 0});
 }
 
 void Trainer::resume(int64_t step, const float* weights) {
@@ -65,7 +66,7 @@ void Trainer::resume(int64_t step, const float* weights) {
             "{}: its adapters are of other weights (checksum {}) than those of init = {} (checksum "
             "{})",
             checkpoint.string(), state_.base, config_.init, parts_.base.checksum);
-    parts_.train.seek(state_.loader);
+    reader_.seek(state_.loader);
     store_.remove_after(step); // not before the checkpoint was found to be right
     if (state_.device != device)
         progress_.print(fmt::format("The checkpoint is from another device ({}): from here on "
@@ -101,6 +102,7 @@ void Trainer::loop() {
         session_seconds_ = seconds_now() - begin;
     }
     if (saved_step_ != state_.step) save();
+    writer_.wait();
 }
 
 // Before a step: the kernels' times count from the first one profiled to the last.
@@ -124,8 +126,9 @@ void Trainer::profile() {
 
 void Trainer::step() {
     const double begin = seconds_now();
-    for (TokenRows& batch : batches_) parts_.train.next(config_.train.rows, batch);
-    const Learner::Step step = learner_.gradients(batches_);
+    writer_.check();
+    const bool more = state_.step + 1 < config_.train.steps;
+    const Learner::Step step = learner_.gradients(reader_.next(more));
     ++state_.step; // the one that what follows speaks of
     const double lr = config_.optimizer.lr * schedule_.factor(state_.step - 1);
     if (step.counted > 0)
@@ -133,7 +136,7 @@ void Trainer::step() {
     else
         progress_.print(fmt::format("step {}: no token to learn; update skipped", state_.step));
     state_.tokens += config_.step_tokens();
-    state_.loader = parts_.train.state();
+    state_.loader = reader_.state();
     state_.seconds += seconds_now() - begin;
     state_.eval_loss.reset();
     const bool last = state_.step == config_.train.steps;
@@ -224,16 +227,18 @@ void Trainer::save() {
         next.best_step = next.step;
     }
     metrics_->sync(); // a checkpoint is never ahead of them
-    try {
-        store_.save(next, config_, learner_, parts_.tokenizer, parts_.base);
-    } catch (const std::exception& e) {
-        fail("the checkpoint could not be saved: {}", e.what());
-    }
+    writer_.save(next);
     state_ = next;
     saved_step_ = state_.step;
 }
 
-std::string Trainer::last_good() const {
+// Once what is being written is.
+std::string Trainer::last_good() {
+    try {
+        writer_.wait();
+    } catch (const std::exception& e) {
+        progress_.print(e.what());
+    }
     const auto path = store_.latest();
     return path ? fmt::format("The last good checkpoint is {}", path->string())
                 : "There is no checkpoint yet";

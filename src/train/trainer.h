@@ -1,11 +1,12 @@
 // The training loop.
 #pragma once
 
-#include "train/checkpoint.h"
+#include "train/checkpoint_writer.h"
 #include "train/eval.h"
 #include "train/metrics.h"
 #include "train/profile.h"
 #include "train/progress.h"
+#include "train/step_reader.h"
 
 #include <filesystem>
 #include <optional>
@@ -57,16 +58,17 @@ class Trainer {
     void report();
     void judge_and_update(const Learner::Step& step, double lr);
     void profile();
-    std::string last_good() const;
+    std::string last_good();
 
     TrainerParts parts_;
     const TrainConfig& config_;
     Schedule schedule_;
     Learner learner_;
     CheckpointStore store_;
+    CheckpointWriter writer_;
     Guard guard_;
     TrainerState state_;
-    std::vector<TokenRows> batches_; // of one step
+    StepReader reader_;
     std::optional<EvalResult> last_eval_;
     std::optional<double> last_loss_; // nats per token, of the last step
     std::optional<Metrics> metrics_;
