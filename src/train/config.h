@@ -128,10 +128,11 @@ struct LoopConfig {
         visit("products", products,
               "matrix products of the layers: dtype, or fp8: 8 bits, for GPUs that have them (Ada, "
               "Hopper); wants dtype=bf16. Held-out losses are in dtype");
-        visit(
-            "recompute", recompute,
-            "none: keep activations; block: keep each block's input, run it again backward; auto: "
-            "none if it fits into memory");
+        visit("recompute", recompute,
+              "none: keep activations; glu: make the gated units' factors again backward; block: "
+              "keep "
+              "each block's input alone, run it again; auto: the first of these that fits into "
+              "memory");
         visit("head_chunk", head_chunk,
               "rows whose logits exist at once; 0: 1024, on a GPU those that 512 MiB hold");
         visit("seed", seed, "of the initial weights and of the order of the data");

@@ -136,7 +136,9 @@ std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t sh
                 StepPlan::blocks_of(out.format) * quant_block_bytes(out.format, kQuantBlock);
         }
         choose_splits(out, plan.blocks);
-        plan.row_bytes = std::max(plan.row_bytes, bytes);
+        // Numbers for codes lie by 512 (step_sm90_multiply.cuh).
+        plan.row_bytes =
+            std::max(plan.row_bytes, out.format == QuantFormat::none ? bytes : up(bytes, 1024));
     };
     product(StepProduct::qkvu, 4 * s.hidden(), s.C);
     product(StepProduct::out, s.C, s.hidden());
@@ -155,10 +157,16 @@ std::optional<StepPlan> plan_decode_step(const StepShape& s, int sms, int64_t sh
     const int64_t attention =
         4 * plan.groups_most * (2 * s.keys + StepPlan::kColumns * (1 + s.keys / 16));
     plan.row_bytes = up(std::max(plan.row_bytes, attention), kPack);
-    plan.shared = StepPlan::kWarps * StepPlan::kSlots * 2 * StepPlan::kPiece + plan.row_bytes +
-                  up(4 * plan.pairs_most, kPack);
-    constexpr int64_t kStatic = 7680; // what the kernel has beside it
-    if (plan.shared + kStatic > shared_memory) return {};
+    for (const StepPlan::Product& p : plan.products)
+        plan.slot_bytes = std::max(plan.slot_bytes, 2 * p.piece_bytes);
+    constexpr int64_t kStatic = 8448; // what the kernel has beside it
+    const int64_t others = plan.row_bytes + up(4 * plan.pairs_most, kPack);
+    const bool codes = s.matrices != QuantFormat::none || s.head != QuantFormat::none;
+    plan.slots =
+        std::min(codes ? StepPlan::kMostSlots : StepPlan::kSlots,
+                 (shared_memory - kStatic - others) / (StepPlan::kWarps * plan.slot_bytes));
+    if (plan.slots < StepPlan::kSlots) return {};
+    plan.shared = StepPlan::kWarps * plan.slots * plan.slot_bytes + others;
     return plan;
 }
 

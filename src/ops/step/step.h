@@ -28,10 +28,12 @@ constexpr int kStepProducts = 5;
 // of uv those that are multiplied. Block b of P has pairs [b pairs / P, (b + 1) pairs / P); of
 // these, one is the work of `splits` warps at a time, each of which sums over a part of the row.
 struct StepPlan {
-    static constexpr int kWarps = 16, kThreads = kWarps * 32; // that multiply; one more fetches
-    static constexpr int kAtOnce = 4;         // pairs whose sums a warp makes together
-    static constexpr int64_t kPiece = 2048;   // bytes of a row that a slot of the ring holds
-    static constexpr int64_t kSlots = 3;      // pairs of pieces on their way to a warp
+    static constexpr int kWarps = 16, kThreads = kWarps * 32; // that multiply; others fetch
+    static constexpr int kAtOnce = 4;       // pairs whose sums a warp makes together
+    static constexpr int64_t kPiece = 2048; // bytes of a row that a slot of the ring holds
+    // Pairs of pieces on their way to a warp: so many of kPiece; of codes, which are shorter, as
+    // many as there is memory for.
+    static constexpr int64_t kSlots = 3, kMostSlots = 6;
     static constexpr int64_t kColumns = 8;    // of a head's state: what a block takes at once
     static constexpr int64_t kMostStates = 8; // packs of 4 numbers of states that a thread holds
     static constexpr int64_t kMostGroups = 16;
@@ -55,6 +57,7 @@ struct StepPlan {
     int64_t groups_most = 0, pairs_most = 0; // of a block: groups; pairs of rows of C
     int64_t vectors = 0, states = 0;         // of a thread, as in kMostVectors and kMostStates
     int64_t row_bytes = 0;                   // shared memory for a row, or for attention
+    int64_t slots = 0, slot_bytes = 0;       // of a warp's ring: at least kSlots; both rows' pieces
     int64_t shared = 0;                      // bytes
 };
 // Absent where the kernel does not serve: see step.cpp.

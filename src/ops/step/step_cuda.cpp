@@ -76,6 +76,8 @@ void decode_step(Stream& s, const DecodeStep& call) {
     p.V = static_cast<int>(shape.V);
     p.groups = static_cast<int>(plan->groups);
     p.row_bytes = static_cast<int>(plan->row_bytes);
+    p.slots = static_cast<int>(plan->slots);
+    p.slot_bytes = static_cast<int>(plan->slot_bytes);
     p.eps = call.eps;
     p.embed_scale = call.embed_scale;
     p.qk_act = call.qk_act;

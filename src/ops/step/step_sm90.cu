@@ -42,6 +42,14 @@ struct Shared {
     StepDecay<float> decay[StepPlan::kMostGroups];
 };
 
+// Warps that fetch: copies of codes are half as long, and so twice as many.
+template <bool kCodes> constexpr int kFetchers = kCodes ? 2 : 1;
+// Of bf16 they are known when this is compiled.
+template <bool kCodes> __device__ StepSlots slots_of(const StepArguments& p) {
+    return {nullptr, kCodes ? p.slots : static_cast<int>(StepPlan::kSlots),
+            kCodes ? p.slot_bytes : 2 * kStepPiece};
+}
+
 // All that is done for a layer is there once, and turns of loops are not written out beyond what a
 // model needs: code that does not fit the instruction cache has to be fetched again for every
 // layer, which took longer than what it did. kVectors: of 4 numbers of a row that a thread holds;
@@ -50,7 +58,8 @@ template <int kVectors, int kStates, bool kCodes> class Step {
   public:
     __device__ Step(const StepArguments& p, Shared& shared, unsigned char* memory,
                     WeightReader& weights)
-        : p_(p), s_(shared), row_(memory + kWarps * kStepSlots * kStepSlotBytes),
+        : p_(p), s_(shared),
+          row_(memory + kWarps * slots_of<kCodes>(p).count * slots_of<kCodes>(p).bytes),
           own_(reinterpret_cast<uint32_t*>(row_ + p.row_bytes)), weights_(weights),
           thread_(static_cast<int>(threadIdx.x)), warp_(thread_ / kWarp), lane_(thread_ % kWarp),
           mine_(static_cast<int>(blockIdx.x) % static_cast<int>(StepMail::kCopies) * p.copy_words),
@@ -111,16 +120,11 @@ template <int kVectors, int kStates, bool kCodes> class Step {
     }
     // Numbers 4 vector and on of the row that the product multiplies.
     __device__ void store(int product, int vector, uint2 four) {
-        const int half = kCodes ? half_of(p_.products[product].format) : 0;
-        if (half == 0) {
+        const QuantFormat format = kCodes ? p_.products[product].format : QuantFormat::none;
+        if (format == QuantFormat::none)
             reinterpret_cast<uint2*>(row_)[vector] = four;
-            return;
-        }
-        uint16_t* const to = reinterpret_cast<uint16_t*>(row_) + place_of(half, 4 * vector);
-        to[0] = static_cast<uint16_t>(four.x);
-        to[2] = static_cast<uint16_t>(four.x >> 16);
-        to[4] = static_cast<uint16_t>(four.y);
-        to[6] = static_cast<uint16_t>(four.y >> 16);
+        else
+            store_for_codes(row_, format, 4 * vector, four);
     }
 
     // Norms are divided by after the product: what is multiplied is x itself, exactly.
@@ -225,9 +229,9 @@ template <int kVectors, int kStates, bool kCodes> class Step {
                 if (!kCodes || of.format == QuantFormat::none)
                     multiply_piece(two, piece, x, bytes);
                 else if (of.format == QuantFormat::int8)
-                    multiply_codes<QuantFormat::int8>(two, piece, x, bytes);
+                    multiply_codes<QuantFormat::int8>(two, piece, p_.slot_bytes / 2, x, bytes);
                 else
-                    multiply_codes<QuantFormat::int4>(two, piece, x, bytes);
+                    multiply_codes<QuantFormat::int4>(two, piece, p_.slot_bytes / 2, x, bytes);
                 weights_.done();
                 x += numbers_before(of, of.piece_bytes);
             }
@@ -462,31 +466,36 @@ template <int kVectors, int kStates, bool kCodes> class Step {
 };
 
 template <int kVectors, int kStates, bool kCodes>
-__global__ void __launch_bounds__(kThreads + kWarp, 1)
+__global__ void __launch_bounds__(kThreads + kFetchers<kCodes> * kWarp, 1)
     step_kernel(const __grid_constant__ StepArguments p) {
     extern __shared__ __align__(128) unsigned char memory[];
     __shared__ Shared shared;
     const int thread = static_cast<int>(threadIdx.x), warp = thread / kWarp;
-    if (thread < kWarps * kStepSlots) {
-        StepRing& ring = shared.rings[thread / kStepSlots];
-        sm90::barrier_init(ring.full + thread % kStepSlots, 1);
-        sm90::barrier_init(ring.empty + thread % kStepSlots, 1);
+    constexpr int kMostSlots = static_cast<int>(StepPlan::kMostSlots);
+    if (thread < kWarps * kMostSlots) {
+        StepRing& ring = shared.rings[thread / kMostSlots];
+        sm90::barrier_init(ring.full + thread % kMostSlots, 1);
+        sm90::barrier_init(ring.empty + thread % kMostSlots, 1);
     }
     if (thread < kStepProducts * kWarps / 2)
         sm90::barrier_init(&shared.joined[0][0] + thread, p.products[thread / (kWarps / 2)].splits);
     shared.table.fill(p);
     sm90::fence_barrier_init();
     __syncthreads();
-    const auto slots = [&](int of) { return memory + of * kStepSlots * kStepSlotBytes; };
+    const auto ring_of = [&](int of) {
+        const StepSlots slots = slots_of<kCodes>(p);
+        return StepSlots{memory + of * slots.count * slots.bytes, slots.count, slots.bytes};
+    };
     if (warp < kWarps) {
-        WeightReader weights(slots(warp), shared.rings[warp]);
+        WeightReader weights(ring_of(warp), shared.rings[warp]);
         Step<kVectors, kStates, kCodes>(p, shared, memory, weights).run();
         return;
     }
-    const int lane = thread % kWarp;
-    if (lane >= kWarps) return;
-    WeightFetcher fetcher(shared.table, p.layers, lane, slots(lane), shared.rings[lane]);
-    constexpr unsigned kAll = (1u << kWarps) - 1;
+    constexpr int kRings = kWarps / kFetchers<kCodes>; // of a fetching warp
+    const int lane = thread % kWarp, ring = (warp - kWarps) * kRings + lane;
+    if (lane >= kRings) return;
+    WeightFetcher fetcher(shared.table, p.layers, ring, ring_of(ring), shared.rings[ring]);
+    constexpr unsigned kAll = (1u << kRings) - 1;
     for (bool more = true; __any_sync(kAll, more);) {
         const bool fetched = more && fetcher.fetch();
         more = !fetcher.finished();
@@ -495,9 +504,10 @@ __global__ void __launch_bounds__(kThreads + kWarp, 1)
 }
 
 void launch_step(const CudaStream& stream, const StepPlan& plan, const StepArguments& p,
-                 void (*kernel)(StepArguments)) {
+                 void (*kernel)(StepArguments), int fetchers) {
     const auto shared = static_cast<size_t>(plan.shared);
-    const dim3 grid(static_cast<unsigned>(plan.blocks)), block(kThreads + kWarp);
+    const dim3 grid(static_cast<unsigned>(plan.blocks)),
+        block(static_cast<unsigned>(kThreads + fetchers * kWarp));
     allow_shared(kernel, shared);
     // Blocks wait for each other: all must run at once.
     cudaLaunchAttribute together{};
@@ -521,7 +531,8 @@ void run_step(const CudaStream& stream, const StepPlan& plan, const StepArgument
         return product.format != QuantFormat::none;
     });
     const auto run = [&](auto plain, auto coded) {
-        launch_step(stream, plan, p, codes ? coded : plain);
+        launch_step(stream, plan, p, codes ? coded : plain,
+                    codes ? kFetchers<true> : kFetchers<false>);
     };
     if (plan.vectors <= 1 && plan.states <= 2)
         return run(step_kernel<1, 2, false>, step_kernel<1, 2, true>);

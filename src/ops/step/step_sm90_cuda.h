@@ -52,6 +52,7 @@ struct StepArguments {
     int copy_words;             // to the next ones
     int layers, C, hidden, heads, width, F, V;
     int groups, row_bytes;
+    int slots, slot_bytes; // StepPlan
     StepDivisor by_width;
     float eps, embed_scale;
     Activation qk_act, v_act, gate_act, glu_act;

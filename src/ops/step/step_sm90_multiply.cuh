@@ -2,6 +2,7 @@
 // bf16 or as codes (ops/quant/quant.h), and the sums over the warp.
 #pragma once
 
+#include "cuda/mma.cuh"
 #include "cuda/reduce.cuh"
 #include "ops/step/step.h"
 
@@ -44,81 +45,162 @@ __device__ inline void multiply_piece(float (&sums)[2], const unsigned char* pie
 
 // ---- codes ----
 //
-// The numbers that codes are multiplied with lie in the order of the codes: of 2 h of them, number
-// 2 j is the j-th and 2 j + 1 the (h + j)-th. A code becomes a float by being put into the low bits
-// of 2^23, from which 2^23 and the code of zero are taken again: exactly.
+// 512 codes are multiplied at a time: lane l has 16 that follow each other, four lanes a group's 64
+// (or half of its 128). The numbers they are multiplied with lie so that a lane reads its own 16 in
+// two packs, a warp's packs side by side, and pairs of them as pairs of codes come out.
 
-// h; 0: numbers lie in their order.
-__device__ inline int half_of(QuantFormat format) {
-    return format == QuantFormat::int8 ? 16 : format == QuantFormat::int4 ? 32 : 0;
+constexpr int kCodesAtOnce = 512;
+
+// Where numbers i and i + 1 lie, or of 4 bits i and i + 2, among numbers in their order; i a
+// multiple of 4, or for the pair after them `second`.
+__device__ inline int place_of(QuantFormat format, int i, bool second) {
+    const int half = format == QuantFormat::int8 ? 16 : 32, in = i & (2 * half - 1),
+              code = i - in + 2 * (in & (half - 1)) + (in >= half ? 2 : 0) + (second ? 4 : 0);
+    return code / kCodesAtOnce * kCodesAtOnce + (code & 8) * kWarp + code % kCodesAtOnce / 16 * 8 +
+           (code & 7);
 }
-__device__ inline int place_of(int half, int i) {
-    if (half == 0) return i;
-    const int in = i & (2 * half - 1);
-    return i - in + 2 * (in & (half - 1)) + (in >= half ? 1 : 0);
+// Numbers i to i + 3 of a row, in bf16, for codes.
+__device__ inline void store_for_codes(unsigned char* row, QuantFormat format, int i, uint2 four) {
+    const bool bytes = format == QuantFormat::int8;
+    const uint32_t first = bytes ? four.x : __byte_perm(four.x, four.y, 0x5410),
+                   second = bytes ? four.y : __byte_perm(four.x, four.y, 0x7632);
+    auto* const to = reinterpret_cast<uint16_t*>(row);
+    *reinterpret_cast<uint32_t*>(to + place_of(format, i, false)) = first;
+    *reinterpret_cast<uint32_t*>(to + place_of(format, i, true)) = second;
 }
+// Loads in the order of the program: together, before the first is waited for.
+__device__ inline uint4 pack_at(const unsigned char* from) {
+    uint4 x;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+                 : "r"(shared_address(from)));
+    return x;
+}
+__device__ inline uint2 half_pack_at(const unsigned char* from) {
+    uint2 x;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];\n"
+                 : "=r"(x.x), "=r"(x.y)
+                 : "r"(shared_address(from)));
+    return x;
+}
+// A lane's 16 of them, as pairs.
+struct CodeNumbers {
+    uint32_t pairs[8];
+    explicit __device__ CodeNumbers(const unsigned char* x) { // of the 512 at x
+        const int lane = static_cast<int>(threadIdx.x) % kWarp;
+        const uint4 low = pack_at(x + lane * 16), high = pack_at(x + (kWarp + lane) * 16);
+        const uint32_t words[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
+#pragma unroll
+        for (int i = 0; i < 8; ++i) pairs[i] = words[i];
+    }
+    __device__ void keep_if(bool there) {
+#pragma unroll
+        for (uint32_t& pair : pairs) pair = there ? pair : 0;
+    }
+    __device__ float at(int i) const {
+        return __uint_as_float(i % 2 ? pairs[i / 2] & 0xffff0000u : pairs[i / 2] << 16);
+    }
+};
+
+// Codes of 8 bits become floats by being put into the low bits of 2^23, from which 2^23 and the
+// code of zero are taken again: exactly.
+__device__ inline float multiply_int8(const uint4& codes, const CodeNumbers& x) {
+    const uint32_t words[4] = {codes.x, codes.y, codes.z, codes.w};
+    float sums[2] = {0, 0};
+#pragma unroll
+    for (int i = 0; i < 16; ++i) {
+        const int byte = i % 4, number = i - byte + byte % 2 * 2 + byte / 2;
+        const uint32_t bits =
+            __byte_perm(words[i / 4], 0x4b000000u, 0x7540u | static_cast<unsigned>(byte));
+        sums[i % 2] =
+            fmaf(__uint_as_float(bits) - 8388736.0f, x.at(number), sums[i % 2]); // 2^23 + 128
+    }
+    return sums[0] + sums[1];
+}
+
+// Codes of 4 bits are multiplied by tensor cores, though it is a row that the weights are
+// multiplied with: in m16n8k16 lane 4 g + t brings numbers of rows g and 8 + g of one operand and
+// of column g of the other. Every lane brings those that it has read, of the first row, the second,
+// and x, as if each four lanes were a row of their own; then [g, g] and [8 + g, g] of the product
+// are the sums over the four lanes, and the rest is of no use. That wastes seven of eight products,
+// of which there are plenty, and takes the place of conversions to floats: a code becomes 128 + c,
+// a number of bf16, by being put into its lowest bits, two at once where they lie 16 bits apart,
+// and 136 come off exactly.
+class Int4Sums {
+  public:
+    // Eight codes of each row, with pairs i to i + 3 of x.
+    __device__ void add(uint32_t first, uint32_t second, const CodeNumbers& x, int i) {
+#pragma unroll
+        for (int h = 0; h < 2; ++h)
+            add(numbers_of(first >> (8 * h)), numbers_of(second >> (8 * h)),
+                numbers_of(first >> (8 * h + 4)), numbers_of(second >> (8 * h + 4)),
+                x.pairs[i + 2 * h], x.pairs[i + 2 * h + 1]);
+    }
+    // Of a row, in the lanes that holds() tells.
+    __device__ float of(int row) const {
+        const bool odd = threadIdx.x & 4;
+        return odd ? c_[2 * row + 1] : c_[2 * row];
+    }
+    __device__ static bool holds() { return (threadIdx.x >> 3 & 3) == (threadIdx.x & 3); }
+
+  private:
+    // Of the codes in bits 0 to 3 and 16 to 19. By one lop3: of two constants the compiler makes
+    // two.
+    __device__ static uint32_t numbers_of(uint32_t codes) {
+        uint32_t bits;
+        asm("lop3.b32 %0, %1, 0x000f000f, 0x43004300, 0xea;\n" : "=r"(bits) : "r"(codes));
+        __nv_bfloat162 pair;
+        memcpy(&pair, &bits, 4);
+        pair = __hsub2(pair, __floats2bfloat162_rn(136, 136));
+        memcpy(&bits, &pair, 4);
+        return bits;
+    }
+    __device__ void add(uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
+                        uint32_t b1) {
+        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
+            "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
+            : "+f"(c_[0]), "+f"(c_[1]), "+f"(c_[2]), "+f"(c_[3])
+            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+    }
+    float c_[4] = {0, 0, 0, 0};
+};
 
 __device__ inline float scale_at(const unsigned char* scales, int group) {
     return __bfloat162float(reinterpret_cast<const __nv_bfloat16*>(scales)[group]);
 }
-__device__ inline float multiply_int8(uint2 codes, const float (&x)[8]) {
-    float sum = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-        const uint32_t word = i < 4 ? codes.x : codes.y;
-        const uint32_t bits =
-            __byte_perm(word, 0x4b000000u, 0x7540u | static_cast<unsigned>(i & 3));
-        sum = fmaf(__uint_as_float(bits) - 8388736.0f, x[i], sum); // 2^23 + 128
-    }
-    return sum;
-}
-// Codes stay where they lie in their word: the k-th of four counts 16^k.
-__device__ inline float multiply_int4(uint32_t codes, const float (&x)[8]) {
-    float sums[4] = {};
-#pragma unroll
-    for (int i = 0; i < 8; ++i) {
-        const int k = i & 3;
-        const uint32_t word = i < 4 ? codes : codes >> 16;
-        const uint32_t bits = (word & (0xfu << (4 * k))) | 0x4b000000u;
-        const float zero = 8388608.0f + static_cast<float>(8 << (4 * k));
-        sums[k] = fmaf(__uint_as_float(bits) - zero, x[i], sums[k]);
-    }
-    return fmaf(sums[1], 1.0f / 16, sums[0]) + fmaf(sums[3], 1.0f / 4096, sums[2] * (1.0f / 256));
-}
-__device__ inline void numbers_of(float (&v)[8], const unsigned char* x) {
-    const uint4 xs = *reinterpret_cast<const uint4*>(x);
-    const uint32_t words[4] = {xs.x, xs.y, xs.z, xs.w};
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-        v[2 * i] = __uint_as_float(words[i] << 16);
-        v[2 * i + 1] = __uint_as_float(words[i] & 0xffff0000u);
-    }
-}
-// One block of n codes of each row.
+// sums += one block of n codes of each row, the second `apart` bytes further, times x's.
 template <QuantFormat kFormat>
-__device__ void multiply_block(float (&sums)[2], const unsigned char* block, const unsigned char* x,
-                               int n) {
+__device__ void multiply_block(float (&sums)[2], const unsigned char* block, int apart,
+                               const unsigned char* x, int n) {
     constexpr bool kBytes = kFormat == QuantFormat::int8;
     constexpr int kGroup = static_cast<int>(quant_group(kFormat));
     const int lane = static_cast<int>(threadIdx.x) % kWarp;
-    const int codes = kBytes ? n : n / 2;
+    const unsigned char* const scales = block + (kBytes ? n : n / 2);
 #pragma unroll
-    for (int u = 0; u < static_cast<int>(kQuantBlock) / 8 / kWarp; ++u) {
-        const int at = (u * kWarp + lane) * 8;
-        if (at >= n) break;
-        float v[8];
-        numbers_of(v, x + 2 * at);
+    for (int first = 0; first < static_cast<int>(kQuantBlock); first += kCodesAtOnce) {
+        if (first >= n) break;
+        // Lanes beyond the end read the last codes once more, for zeros.
+        const int wanted = first + lane * 16, at = min(wanted, n - 16);
+        CodeNumbers numbers(x + 2 * first);
+        float two[2];
+        if constexpr (kBytes) {
+            const uint4 a = pack_at(block + at), b = pack_at(block + apart + at);
+            if (n - first < kCodesAtOnce) numbers.keep_if(wanted < n);
+            two[0] = multiply_int8(a, numbers);
+            two[1] = multiply_int8(b, numbers);
+        } else {
+            const uint2 a = half_pack_at(block + at / 2), b = half_pack_at(block + apart + at / 2);
+            if (n - first < kCodesAtOnce) numbers.keep_if(wanted < n);
+            Int4Sums halves[2]; // so that one need not wait for the other
+            halves[0].add(a.x, b.x, numbers, 0);
+            halves[1].add(a.y, b.y, numbers, 4);
+            if (!Int4Sums::holds()) continue;
 #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const unsigned char* row = block + r * kStepPiece;
-            const float scale = scale_at(row + codes, at / kGroup);
-            float sum;
-            if constexpr (kBytes)
-                sum = multiply_int8(*reinterpret_cast<const uint2*>(row + at), v);
-            else
-                sum = multiply_int4(*reinterpret_cast<const uint32_t*>(row + at / 2), v);
-            sums[r] = fmaf(scale, sum, sums[r]);
+            for (int r = 0; r < 2; ++r) two[r] = halves[0].of(r) + halves[1].of(r);
         }
+#pragma unroll
+        for (int r = 0; r < 2; ++r)
+            sums[r] = fmaf(scale_at(scales + r * apart, at / kGroup), two[r], sums[r]);
     }
 }
 // The codes of a block of so many bytes.
@@ -127,14 +209,15 @@ template <QuantFormat kFormat> __device__ int codes_of(int bytes) {
     return (bytes - (bytes > 272 ? 32 : 16)) * 2; // scales of more than 8 groups are 32 bytes
 }
 template <QuantFormat kFormat>
-__device__ void multiply_codes(float (&sums)[2], const unsigned char* piece, const unsigned char* x,
-                               int bytes) {
+__device__ void multiply_codes(float (&sums)[2], const unsigned char* piece, int apart,
+                               const unsigned char* x, int bytes) {
     constexpr int kBlock = static_cast<int>(quant_block_bytes(kFormat, kQuantBlock));
 #pragma unroll
     for (int b = 0; b < StepPlan::blocks_of(kFormat); ++b) {
         const int left = bytes - b * kBlock;
         if (left <= 0) break;
-        multiply_block<kFormat>(sums, piece + b * kBlock, x + 2 * b * static_cast<int>(kQuantBlock),
+        multiply_block<kFormat>(sums, piece + b * kBlock, apart,
+                                x + 2 * b * static_cast<int>(kQuantBlock),
                                 codes_of<kFormat>(min(left, kBlock)));
     }
 }

@@ -1,7 +1,7 @@
 // The weights' way through a step: each warp has a ring of slots in shared memory, into which the
 // copy engine brings, pair by pair and piece by piece, what this warp will multiply next. Which
 // that is, is known from the beginning for the whole step, so that the rings run on while the block
-// waits for numbers of others, across products and layers. One more warp serves them, a lane each:
+// waits for numbers of others, across products and layers. Other warps serve them, a lane each:
 // to start a copy takes as long as to multiply what it brings.
 #pragma once
 
@@ -16,8 +16,12 @@ __device__ inline StepSpan span_of(const StepArguments::Product& product, int wa
                      static_cast<int>(blockIdx.x), static_cast<int>(gridDim.x), warp);
 }
 
-constexpr int kStepSlots = static_cast<int>(StepPlan::kSlots);
-constexpr int kStepSlotBytes = 2 * kStepPiece;
+// A warp's ring in shared memory: `count` slots, each for pieces of two rows.
+struct StepSlots {
+    unsigned char* first;
+    int count, bytes;
+    __device__ unsigned char* at(int slot) const { return first + slot * bytes; }
+};
 
 // What lane 0 of each warp looks up, in shared memory.
 struct StepTable {
@@ -45,13 +49,13 @@ struct StepTable {
 
 // A ring's barriers: a slot has been filled, a slot has been read.
 struct StepRing {
-    uint64_t full[kStepSlots], empty[kStepSlots];
+    uint64_t full[StepPlan::kMostSlots], empty[StepPlan::kMostSlots];
 };
 
 // The fetching side of one ring, a lane's work.
 class WeightFetcher {
   public:
-    __device__ WeightFetcher(const StepTable& table, int layers, int warp, unsigned char* slots,
+    __device__ WeightFetcher(const StepTable& table, int layers, int warp, const StepSlots& slots,
                              StepRing& ring)
         : table_(table), spans_(table.spans[warp]), slots_(slots), ring_(ring), last_(4 * layers),
           policy_(sm90::read_once()) {
@@ -61,16 +65,17 @@ class WeightFetcher {
     // The next piece, if there is a slot for it.
     __device__ bool fetch() {
         uint64_t* const full = ring_.full + slot_;
-        if (filled_ >= kStepSlots && !sm90::barrier_test(ring_.empty + slot_, parity_ ^ 1))
+        if (filled_ >= slots_.count && !sm90::barrier_test(ring_.empty + slot_, parity_ ^ 1))
             return false;
         const int bytes = min(piece_bytes_, span_.stop - byte_);
         const bool two = pair_ != lonely_;
-        unsigned char* to = slots_ + slot_ * kStepSlotBytes;
+        unsigned char* to = slots_.at(slot_);
         sm90::barrier_expect(full, static_cast<uint32_t>(two ? 2 * bytes : bytes));
         sm90::load_bytes(to, at_ + byte_, bytes, full, policy_);
-        if (two) sm90::load_bytes(to + kStepPiece, at_ + apart_ + byte_, bytes, full, policy_);
-        if (filled_ < kStepSlots) ++filled_;
-        if (++slot_ == kStepSlots) {
+        if (two)
+            sm90::load_bytes(to + slots_.bytes / 2, at_ + apart_ + byte_, bytes, full, policy_);
+        if (filled_ < slots_.count) ++filled_;
+        if (++slot_ == slots_.count) {
             slot_ = 0;
             parity_ ^= 1;
         }
@@ -106,7 +111,7 @@ class WeightFetcher {
 
     const StepTable& table_;
     const StepSpan* spans_;
-    unsigned char* slots_;
+    StepSlots slots_;
     StepRing& ring_;
     int last_;
     uint64_t policy_;
@@ -122,25 +127,24 @@ class WeightFetcher {
 // The multiplying side, of a whole warp.
 class WeightReader {
   public:
-    __device__ WeightReader(const unsigned char* slots, StepRing& ring)
-        : slots_(slots), ring_(ring) {}
-    // The next piece of this warp: of the first row, and kStepPiece further of the second.
+    __device__ WeightReader(const StepSlots& slots, StepRing& ring) : slots_(slots), ring_(ring) {}
+    // The next piece of this warp: of the first row, and half a slot further of the second.
     __device__ const unsigned char* wait() {
         sm90::barrier_wait(ring_.full + slot_, parity_);
-        return slots_ + slot_ * kStepSlotBytes;
+        return slots_.at(slot_);
     }
     // It has been read.
     __device__ void done() {
         __syncwarp();
         if (threadIdx.x % kWarp == 0) sm90::barrier_arrive(ring_.empty + slot_);
-        if (++slot_ == kStepSlots) {
+        if (++slot_ == slots_.count) {
             slot_ = 0;
             parity_ ^= 1;
         }
     }
 
   private:
-    const unsigned char* slots_;
+    StepSlots slots_;
     StepRing& ring_;
     int slot_ = 0;
     uint32_t parity_ = 0;
