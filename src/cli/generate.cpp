@@ -26,7 +26,7 @@ struct GenerateOptions {
     std::optional<int64_t> max_new_tokens, top_k;
     std::optional<double> temperature, top_p, min_p, repetition_penalty;
     uint64_t seed = 0;
-    int64_t samples = 1, batch = 16, chunk = 1024;
+    int64_t samples = 1, batch = 16, chunk = 0;
     int threads = 0;
     bool stream = true, json = false, echo = false, ignore_end = false, quiet = false;
 };
@@ -58,6 +58,11 @@ std::vector<std::string> all_prompts(const GenerateOptions& o) {
         if (const size_t at = first_invalid_utf8(out[i]); at != std::string::npos)
             fail("prompt {} is not valid UTF-8 at byte {}", i + 1, at);
     return out;
+}
+
+int64_t chunk_of(const GenerateOptions& o, const Device& device) {
+    if (o.chunk > 0) return o.chunk;
+    return device.kind() == DeviceKind::cpu ? 1024 : 4096;
 }
 
 SamplerOptions sampler_of(const GenerateOptions& o, const GenerationConfig& config,
@@ -183,7 +188,7 @@ int run_generate(const GenerateOptions& o) {
 
     const int64_t sequences = std::ssize(prompts) * o.samples;
     Session session(loaded.model, *loaded.device, loaded.weights,
-                    {loaded.dtype, std::min(o.batch, sequences), o.chunk});
+                    {loaded.dtype, std::min(o.batch, sequences), chunk_of(o, *loaded.device)});
     if (!o.load_state.empty()) {
         request.before = load_snapshot(o.load_state, session, 0);
         request.restore = [&](int64_t slot) { load_snapshot(o.load_state, session, slot); };
@@ -267,8 +272,8 @@ void add_generate_command(CLI::App& app) {
         "again");
     command->add_option("--batch", o->batch, "Sequences decoded together")
         ->check(CLI::PositiveNumber);
-    command->add_option("--chunk", o->chunk, "Prompt tokens of one call")
-        ->check(CLI::PositiveNumber);
+    command->add_option("--chunk", o->chunk, "Prompt tokens of one call; 0: 1024, on a GPU 4096")
+        ->check(CLI::NonNegativeNumber);
     command->add_option("--device", o->device, "cpu, cuda, cuda:N or auto");
     command->add_option("--dtype", o->dtype, "f32, bf16, or auto: that of the stored weights");
     command
