@@ -4,6 +4,7 @@ xxhash < 3.6 from PyPI, and fastText's program (Debian: fasttext), which trains 
 
 import os
 import random
+import re
 import subprocess
 from pathlib import Path
 
@@ -102,8 +103,9 @@ class Pii:
         return True
 
 
-def decontamination(folder, texts, seed, count=60, **options):
-    """A benchmark of pieces of the texts, its hashes by datatrove, and the filter that knows them."""
+def decontamination(folder, texts, seed, count=60, language="eng", **options):
+    """A benchmark of pieces of the texts, its hashes by datatrove, and the filter that knows them. In Chinese pieces are of
+    characters."""
     import json
 
     import numpy
@@ -113,14 +115,16 @@ def decontamination(folder, texts, seed, count=60, **options):
     r = random.Random(seed)
     config = NGramsDecontConfig(**options)
     indexer = object.__new__(NGramsDecontIndexer)  # its own way asks for lighteval
-    indexer.config, indexer.tokenizer = config, load_word_tokenizer("eng")
+    indexer.config, indexer.tokenizer = config, load_word_tokenizer(language)
     indexer.hash_func = create_hash_func(config.hash_config)
     items, hashes = [], set()
-    for text in r.sample([t for t in texts if len(t.split()) > 30], count):
-        words = text.split()
+    space = "" if language == "cmn_Hani" else " "
+    pieces = (lambda text: re.findall(r"[\u4e00-\u9fff]", text)) if not space else str.split
+    for text in r.choices([t for t in texts if len(pieces(t)) > 30], k=count):
+        words = pieces(text)
         begin, length = r.randrange(len(words) - 20), r.randint(2, 40)
-        label = " ".join(words[begin:begin + length])
-        query = " ".join(words[max(0, begin - r.randint(0, 30)):begin]) if r.random() < 0.8 else ""
+        label = space.join(words[begin:begin + length])
+        query = space.join(words[max(0, begin - r.randint(0, 30)):begin]) if r.random() < 0.8 else ""
         items.append({"answer": label, "question": query})
         hashes.update(indexer.compute_hashes(label, query))
     benchmark = folder / "benchmark.jsonl"
@@ -128,7 +132,7 @@ def decontamination(folder, texts, seed, count=60, **options):
     index = folder / "index"
     index.mkdir(exist_ok=True)
     numpy.array(list(hashes), dtype="<u8").tofile(index / "task.index.hashes")
-    return benchmark, index / "task.index.hashes", NGramsDecontFilter(index_folder=str(index), config=config)
+    return benchmark, index / "task.index.hashes", NGramsDecontFilter(index_folder=str(index), config=config, language=language)
 
 
 def chinese_rules():
@@ -183,6 +187,14 @@ def step_cases(folder, documents, texts, addresses, seed, only):
         cases[name] = ("fineweb", settings + [f"decontaminate.files={json.dumps([str(benchmark)])}", "decontaminate.query=question",
                                               'decontaminate.labels=["answer"]'], [found])
         cases[name + ", datatrove's index"] = ("fineweb", settings + [f"decontaminate.files={json.dumps([str(index)])}"], [found])
+    if wanted("decontaminate, chinese"):
+        here = folder / "decontaminate_chinese"
+        here.mkdir()
+        benchmark, _, found = decontamination(here, texts, seed, count=20, language="cmn_Hani", n_grams=5)
+        settings = ['steps=["decontaminate"]', "words=chinese", f"jieba={Path(jieba.__file__).parent}", "decontaminate.words=5"]
+        cases["decontaminate, chinese"] = (
+            "fineweb", settings + [f"decontaminate.files={json.dumps([str(benchmark)])}", "decontaminate.query=question",
+                                   'decontaminate.labels=["answer"]'], [found])
     settings, filters = chinese_rules()
     cases["chinese"] = ("fineweb", settings + [f"jieba={Path(jieba.__file__).parent}"], filters)
     return cases

@@ -3,14 +3,22 @@
 
     apt-get download linux-doc-6.1 python3.11-doc ... && for d in *.deb; do dpkg -x $d tree; done
     python bench/debian_corpus.py tree corpus.jsonl held_out.jsonl
+    python bench/debian_corpus.py --dirty tree... folder
 
-Each HTML, text or POD file (plain or .gz) is a document, its markup taken away; paragraphs that
-came before, anywhere, are dropped, and documents of less than 400 characters. Every 50th document
-by the hash of its text is held out. The same files give the same bytes.
+The first makes a clean one. Each HTML, text or POD file (plain or .gz) is a document, its markup
+taken away; paragraphs that came before, anywhere, are dropped, and documents of less than 400
+characters. Every 50th document by the hash of its text is held out. The same files give the same
+bytes.
+
+The second takes what is there as it is, as a crawl would: every file of at most 1 MB that is UTF-8
+(sources of manual pages, changelogs, copyright files, examples of code, data, all languages), of
+HTML all text that a reader sees, with navigation and footers, and copies as often as they come.
+folder/KIND.jsonl has lines {"id": path, "source": KIND, "text"}; prints documents and bytes of each.
 """
 
 import gzip
 import hashlib
+import html
 import html.parser
 import json
 import re
@@ -20,6 +28,10 @@ from pathlib import Path
 BLOCKS = {"p", "div", "li", "tr", "td", "th", "h1", "h2", "h3", "h4", "h5", "h6", "pre", "br", "dt",
           "dd", "table", "ul", "ol", "section", "title"}
 SKIPPED = {"script", "style", "head", "nav", "footer", "svg"}
+UNSEEN = re.compile(r"<!--.*?-->|<(script|style|head|svg)\b.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+PREFORMATTED = re.compile(r"(<pre\b.*?</pre\s*>)", re.DOTALL | re.IGNORECASE)
+BLOCK_TAG = re.compile(rf"</?(?:{'|'.join(sorted(BLOCKS))})\b[^>]*>", re.IGNORECASE)
+MOST_BYTES = 1_000_000
 
 
 class Text(html.parser.HTMLParser):
@@ -60,7 +72,72 @@ def text_of(path):
     return text.replace("\r", "")
 
 
+def kind_of(path, name):
+    if name.endswith((".html", ".htm", ".xhtml")):
+        return "html"
+    if re.match(r"man\d", path.parent.name):
+        return "manuals"
+    lower = name.lower()
+    for kind in ("copyright", "changelog"):
+        if kind in lower:
+            return kind
+    if lower.endswith((".txt", ".rst", ".pod", ".text", ".md")) or re.match(r"[A-Z.]+(\.Debian)?$", name):
+        return "text"
+    return "other"
+
+
+def seen_text(page):
+    """What a browser shows, about: white space is one space but in <pre>, blocks are lines."""
+    parts = PREFORMATTED.split(UNSEEN.sub(" ", page))
+    parts[::2] = [re.sub(r"\s+", " ", part) for part in parts[::2]]
+    text = html.unescape(re.sub(r"<[^>]*>", "", BLOCK_TAG.sub("\n", "".join(parts))))
+    return re.sub(r"\n{3,}", "\n\n", re.sub(r" *\n *", "\n", text))
+
+
+def dirty_text(path):
+    """Kind and text of a file, or None where it is none."""
+    if path.stat().st_size > MOST_BYTES:
+        return None
+    data, name = path.read_bytes(), path.name
+    if name.endswith(".gz"):
+        try:
+            data, name = gzip.decompress(data), name[:-3]
+        except (OSError, EOFError):
+            return None
+    if not data or len(data) > MOST_BYTES or b"\0" in data:
+        return None
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    kind = kind_of(path, name)
+    return kind, seen_text(text) if kind == "html" else text
+
+
+def write_dirty(trees, folder):
+    folder.mkdir(parents=True, exist_ok=True)
+    files, counts = {}, {}
+    for tree in trees:
+        for path in sorted(tree.rglob("*")):
+            found = dirty_text(path) if path.is_file() and not path.is_symlink() else None
+            if not found or not found[1].strip():
+                continue
+            kind, text = found
+            if kind not in files:
+                files[kind], counts[kind] = open(folder / f"{kind}.jsonl", "w", encoding="utf-8"), [0, 0]
+            record = {"id": str(path.relative_to(tree)), "source": kind, "text": text}
+            files[kind].write(json.dumps(record, ensure_ascii=False) + "\n")
+            counts[kind][0] += 1
+            counts[kind][1] += len(text.encode())
+    for kind, (documents, size) in sorted(counts.items()):
+        files[kind].close()
+        print(f"{kind}: {documents:,} documents, {size:,} bytes")
+
+
 def main():
+    if sys.argv[1:2] == ["--dirty"]:
+        *trees, folder = map(Path, sys.argv[2:])
+        return write_dirty(trees, folder)
     tree, train, held_out = sys.argv[1:]
     seen = set()
     counts = [0, 0]

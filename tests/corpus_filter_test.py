@@ -132,6 +132,24 @@ def test_threads_tasks_and_kills_do_not_show(tmp_path, corpus):
     assert json.loads(again.stdout)["done_before"] == 3
 
 
+def test_a_task_waits_for_what_another_has(tmp_path, corpus):
+    """Exit code 0 says that all is done, whoever did it."""
+    command = [BINARY, "corpus", "filter", corpus / "a.jsonl", corpus / "b.jsonl", "-o", tmp_path, "--task", "0", "--world", "2"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    wanted = outputs(tmp_path)
+    unit = sorted((tmp_path / "manifest").iterdir())[1]
+    unit.unlink()
+    (tmp_path / "stats.json").unlink()
+    lease = tmp_path / "leases" / (unit.stem + ".lease")
+    lease.write_text("another.1.1.1\n")  # of a machine that we know nothing of
+    task = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    time.sleep(0.5)
+    assert task.poll() is None and not unit.exists()
+    lease.unlink()
+    assert task.wait(60) == OK
+    assert outputs(tmp_path) == wanted
+
+
 def test_only_what_changed_is_made_again(tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.jsonl").write_text('{"text": "Some words."}\n')

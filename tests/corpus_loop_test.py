@@ -63,7 +63,7 @@ def model(corpus, tmp_path_factory):
     root = tmp_path_factory.mktemp("model")
     run("tokenizer", "train", corpus / "0.jsonl", "-o", root / "tokenizer.model", "--vocab-size", "320")
     run("tokenize", corpus / "0.jsonl", corpus / "1.jsonl", "--tokenizer", root / "tokenizer.model", "-o", root / "data")
-    run("train", "--run", root / "run", *SMALL, f"data.train={root}/data", "train.steps=100",
+    run("train", "--run", root / "run", *SMALL, f"data.train={root}/data", "train.steps=200",
         "train.rows=4", "train.length=64", "train.threads=1", "optimizer.lr=5e-3", "eval.every=0", "train.device=cpu")
     return root / "run/checkpoints/latest"
 
@@ -216,6 +216,36 @@ def test_mix_is_weighted_shuffled_and_the_same(corpus, tmp_path):
     assert "names 'nois', which no document has; there are: noise, words" in wrong.stderr
 
 
+def test_mix_counts_and_writes_tokens(corpus, model, tmp_path):
+    inputs, tokenizer = sorted(corpus.iterdir()), model / "tokenizer.model"
+    options = ["--by", "meta.kind", "--tokenizer", tokenizer, "--unit", "tokens", "--target", 60000, "--weight", "words=9",
+               "--weight", "noise=1", "--threads", 1]
+    made = json.loads(run("corpus", "mix", *inputs, "-o", tmp_path / "a", *options, "--val-fraction", 0.1, "--json").stdout)
+    sizes = {g["name"]: g for g in made["groups"]}
+    whole = json.loads(run("tokenize", *inputs, "--tokenizer", tokenizer, "-o", tmp_path / "whole", "--json").stdout)
+    assert sum(g["tokens"] for g in sizes.values()) == whole["tokens"]
+    for name, share in (("words", 0.9), ("noise", 0.1)):
+        assert sizes[name]["epochs"] * sizes[name]["tokens"] == pytest.approx(share * 60000)
+    assert made["tokens"] == pytest.approx(60000, rel=0.15)  # documents are drawn by lot
+    parts = sorted((tmp_path / "a/mixed").iterdir())
+    alone = json.loads(run("tokenize", *parts, "--tokenizer", tokenizer, "-o", tmp_path / "alone", "--val-fraction", 0.1,
+                           "--json").stdout)
+    assert alone["tokens"] == made["tokens"] and alone["val"]["tokens"] > 0
+    for split in ("train", "val"):
+        assert [p.read_bytes() for p in sorted((tmp_path / "alone" / split).iterdir())] == \
+               [p.read_bytes() for p in sorted((tmp_path / "a/tokens" / split).iterdir())]
+    run("train", "--run", tmp_path / "run", *SMALL, f"data.train={tmp_path}/a/tokens", "train.steps=1", "train.rows=2",
+        "train.length=32", "train.device=cpu", "eval.every=0")
+    assert (tmp_path / "run/checkpoints/latest/tokenizer.model").read_bytes() == tokenizer.read_bytes()
+    before = outputs(tmp_path / "a")
+    run("corpus", "mix", *inputs, "-o", tmp_path / "a", *options, "--val-fraction", 0.1)
+    assert outputs(tmp_path / "a") == before
+    run("corpus", "mix", *inputs, "-o", tmp_path / "a", "--by", "meta.kind")
+    assert not (tmp_path / "a/tokens").exists()  # they would be those of another mixture
+    wrong = run("corpus", "mix", *inputs, "-o", tmp_path / "b", "--unit", "tokens", "--target", 100, code=USAGE)
+    assert "--unit tokens without --tokenizer" in wrong.stderr
+
+
 RECIPE = """
 output = "out"
 [common]
@@ -328,6 +358,8 @@ def test_recipe_goes_on_after_kill(corpus, tmp_path):
     (('{scores}', '{score}'), "stage 'chosen': scores names the stage 'score', which is not before it"),
     (('command = "corpus dedup"', 'command = "corpus dedupe"'), "stage 'unique': command: unknown 'dedupe'; the nearest is dedup"),
     (('inputs = ["*.jsonl"]', ''), "stage 'unique': has no from or inputs, wanted one"),
+    (('threads = 1', 'treads = 1'), "recipe.toml: [common]: unknown field 'treads', which is no option of any stage's command; "
+     "the nearest is threads"),
 ])
 def test_recipe_says_what_is_wrong(corpus, tmp_path, change, message):
     folder = copy_recipe(corpus, tmp_path / "recipe")

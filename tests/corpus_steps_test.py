@@ -127,6 +127,36 @@ def test_documents_with_benchmarks_are_dropped_as_datatrove_does(tmp_path, cases
     assert "wanted decontaminate.files" in wrong
 
 
+def test_benchmarks_as_csv(tmp_path):
+    """CMMLU has a line of names, MMLU has none; answers are letters that name columns."""
+    head = ",Question,A,B,C,D,Answer\n"
+    rows = ('0,"Which of these rivers, of all in the world, carries",the least water,"the most water to the ""sea"" each year",'
+            "no water,fish,B\r\n\r\n1,Short,a,b,c,d,A")
+    (tmp_path / "cmmlu.csv").write_text(head + rows)
+    (tmp_path / "mmlu.csv").write_text(rows)
+    texts = ["They say the Amazon carries the most water to the sea each year, and no other.",
+             "of all in the world carries the most water of any", "carries the least water to the sea"]
+    records = tmp_path / "records.jsonl"
+    records.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts)))
+    common = ["decontaminate.words=6", 'decontaminate.labels=["Answer"]', "decontaminate.query=Question"]
+    named = [f'decontaminate.files=["{tmp_path}/cmmlu.csv"]']
+    kept, dropped = filtered(records, tmp_path / "a", "decontaminate", *common, *named)
+    assert set(kept) == {2} and dropped[0]["detail"] == "cmmlu.csv: carries the most water to the"
+    nameless = [f'decontaminate.files=["{tmp_path}/mmlu.csv"]']
+    columns = ['decontaminate.columns=["", "Question", "A", "B", "C", "D", "Answer"]']
+    kept, dropped = filtered(records, tmp_path / "b", "decontaminate", *common, *nameless, *columns)
+    assert set(kept) == {2}
+    kept, dropped = filtered(records, tmp_path / "c", "decontaminate", *common, *named, "decontaminate.overlap_ngrams=false")
+    assert set(kept) == {1, 2}
+    settings = [x for s in ['steps=["decontaminate"]', *common, *nameless] for x in ("--set", s)]
+    wrong = run(records, "-o", tmp_path / "x", *settings, code=USAGE).stderr
+    assert "mmlu.csv: has no column 'Answer'" in wrong and "or decontaminate.columns where its first line" in wrong
+    (tmp_path / "mmlu.csv").write_text(head + '0,"Which')
+    assert "mmlu.csv:2: a quote that does not end" in run(records, "-o", tmp_path / "x", *settings, code=FAILED).stderr
+    (tmp_path / "mmlu.csv").write_text(head + "0,Which,a,b\n")
+    assert "mmlu.csv: row 2 has 4 fields, wanted 7" in run(records, "-o", tmp_path / "x", *settings, code=FAILED).stderr
+
+
 @pytest.fixture
 def jieba(tmp_path):
     """A small dictionary and model in jieba's formats."""
@@ -196,3 +226,15 @@ def test_parquet_without_arrow_says_what_to_do(tmp_path):
 
 if not shutil.which("zstd"):
     pytest.skip("needs the program zstd", allow_module_level=True)
+
+
+def test_chinese_benchmarks_are_found_by_words(tmp_path, jieba):
+    (tmp_path / "items.csv").write_text("Question,Answer\n我们在家里,读书\n", encoding="utf-8")
+    records = tmp_path / "records.jsonl"
+    texts = ["我们在家里读书。", "在家里，读书", "我们在家读书"]
+    records.write_text("".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts)))
+    kept, dropped = filtered(records, tmp_path / "out", "decontaminate", "words=chinese", f"jieba={jieba}",
+                             "decontaminate.words=3", f'decontaminate.files=["{tmp_path}/items.csv"]',
+                             "decontaminate.query=Question", 'decontaminate.labels=["Answer"]')
+    assert set(dropped) == {0, 1} and set(kept) == {2}
+    assert dropped[0]["detail"] == "items.csv: 在 家里 读书"

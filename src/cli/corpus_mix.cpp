@@ -6,6 +6,7 @@
 #include "data/tokenize.h"
 
 #include "base/check.h"
+#include "base/file.h"
 
 #include <CLI/Validators.hpp>
 
@@ -58,11 +59,18 @@ void check(MixCommand& c) {
         throw UsageError("--unit tokens without --tokenizer, wanted a tokenizer.model to count by");
 }
 
+// Tokens that an earlier run made of other documents, or of these when nobody asks for them now.
+void remove_tokens(const std::filesystem::path& output) {
+    std::filesystem::remove_all(output / "tokens");
+    std::filesystem::remove(output / "manifest" / "tokens.json");
+}
+
 // tokens/train and, if asked for, tokens/val of the parts, as one more stage.
 TokenizeCounts write_tokens(const MixCommand& c, const DedupJob& job, const Tokenizer& tokenizer,
                             const MixReport& mixed) {
     Workspace workspace(job.output);
     const Json how = {{"tokenizer", tokenizer.hash()},
+                      {"version", 2}, // to be raised when the same tokens are written otherwise
                       {"field", job.records.text_field},
                       {"val_fraction", c.val_fraction},
                       {"shard_tokens", c.shard_tokens}};
@@ -87,6 +95,8 @@ TokenizeCounts write_tokens(const MixCommand& c, const DedupJob& job, const Toke
                       std::filesystem::directory_iterator(options.output / split))
                      outputs.add(std::filesystem::path("tokens") / split / entry.path().filename());
              }
+             // Where train looks for it, so that its checkpoints have it.
+             write_file_atomic(outputs.add("tokens/tokenizer.model"), tokenizer.serialized());
              return Json{{"documents", done.train.documents + done.val.documents},
                          {"tokens", done.train.tokens + done.val.tokens}};
          }});
@@ -121,10 +131,12 @@ int run_mix_command(MixCommand& c) {
         std::fflush(stdout);
     });
     std::optional<TokenizeCounts> tokens;
+    if (!tokenizer) remove_tokens(job.output);
     if (tokenizer && !report.parts.empty()) tokens = write_tokens(c, job, *tokenizer, report);
     if (c.json) {
         Json out = {{"groups", report.groups}, {"parts", report.parts.size()}};
         if (tokens) out["tokens"] = tokens->tokens;
+        if (c.target) out["target"] = {{"unit", c.unit}, {"amount", *c.target}};
         fmt::print("{}\n", out.dump(2));
         return kOk;
     }
@@ -132,8 +144,12 @@ int run_mix_command(MixCommand& c) {
     fmt::print("{}: {} parts\n", (job.output / "mixed").string(), report.parts.size());
     print_groups(report);
     if (tokens)
-        fmt::print("{}: {} tokens of {} documents\n", (job.output / "tokens").string(),
-                   tokens->tokens, tokens->documents);
+        fmt::print("{}: {} tokens of {} documents{}\n", (job.output / "tokens").string(),
+                   tokens->tokens, tokens->documents,
+                   c.mix.weights.target_tokens
+                       ? fmt::format("; wanted were {}, which documents drawn by lot come near to",
+                                     *c.target)
+                       : "");
     return kOk;
 }
 
@@ -172,8 +188,9 @@ void add_corpus_mix_command(CLI::App& group) {
                      "Text of an output file, about; two of them have to fit into --memory")
         ->transform(CLI::AsSizeValue(false))
         ->default_str("256M");
-    command->add_option("--tokenizer", c->tokenizer,
-                        "tokenizer.model: also write token shards, tokens/train");
+    command->add_option(
+        "--tokenizer", c->tokenizer,
+        "tokenizer.model: also write token shards, tokens/train, and this model beside them");
     command
         ->add_option("--val-fraction", c->val_fraction,
                      "With --tokenizer: share of the documents that goes to tokens/val, by the "

@@ -48,6 +48,7 @@ int run_recipe(const RunCommand& c) {
     const std::unique_ptr<CLI::App> program = make_cli();
     // All faults of a recipe are told before anything is done.
     for (const RecipeStage& stage : recipe.stages) recipe_command(recipe, stage, *program);
+    check_common(recipe, *program);
     const std::filesystem::path base = std::filesystem::absolute(recipe.file).parent_path();
     std::optional<corpus::Leases> leases;
     if (!c.dry) {

@@ -206,4 +206,23 @@ RecipeCommand recipe_command(const Recipe& recipe, const RecipeStage& stage,
     return Builder(recipe, stage, program).build();
 }
 
+void check_common(const Recipe& recipe, const CLI::App& program) {
+    std::set<std::string> known;
+    for (const RecipeStage& stage : recipe.stages)
+        for (const CLI::Option* option : find_command(stage, program).get_options())
+            known.insert(option->get_lnames().begin(), option->get_lnames().end());
+    known.erase("help");
+    std::vector<std::string> fields;
+    for (std::string name : known) {
+        std::replace(name.begin(), name.end(), '-', '_');
+        fields.push_back(std::move(name));
+    }
+    for (const auto& [key, value] : recipe.common.items())
+        if (!known.contains(option_name(key).substr(2)))
+            throw UsageError(
+                fmt::format("{}: [common]: unknown field '{}', which is no option of any stage's "
+                            "command; the nearest is {}",
+                            recipe.file.string(), key, nearest(key, fields)));
+}
+
 } // namespace tnl

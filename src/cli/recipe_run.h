@@ -20,6 +20,10 @@ struct RecipeCommand {
 RecipeCommand recipe_command(const Recipe& recipe, const RecipeStage& stage,
                              const CLI::App& program);
 
+// Throws UsageError naming the file and a field of [common] that no stage's command has as an
+// option.
+void check_common(const Recipe& recipe, const CLI::App& program);
+
 // Whether the stage was done by this command line of these inputs. `after`: digests of what it
 // needs.
 class StageRecord {

@@ -48,8 +48,8 @@ std::optional<T> number(const Json& object, const std::string& file, const char*
 
 } // namespace
 
-LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::string& device_spec,
-                         int threads, const std::string& dtype_name,
+LoadedModel::LoadedModel(Unloaded, const std::filesystem::path& directory,
+                         const std::string& device_spec, int threads, const std::string& dtype_name,
                          const std::filesystem::path& adapter, const std::string& weights_format)
     : device(make_device(device_spec, threads)), dtype(DType::f32),
       model(config_for(directory, weights_format),
@@ -59,7 +59,18 @@ LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::stri
     TNL_CHECK(tokenizer.vocab_size() <= model.config().vocab_size,
               "{}: the tokenizer has {} tokens, but config.json has vocab_size {}",
               directory.string(), tokenizer.vocab_size(), model.config().vocab_size);
+}
+
+void LoadedModel::load_weights(const std::filesystem::path& directory) {
     weights = load_weights_to_device(directory, model, *device, dtype);
+}
+
+LoadedModel::LoadedModel(const std::filesystem::path& directory, const std::string& device_spec,
+                         int threads, const std::string& dtype_name,
+                         const std::filesystem::path& adapter, const std::string& weights_format)
+    : LoadedModel(Unloaded{}, directory, device_spec, threads, dtype_name, adapter,
+                  weights_format) {
+    load_weights(directory);
     if (adapter.empty()) return;
     const Adapter file(adapter);
     file.load(model, weights, *device);

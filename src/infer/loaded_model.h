@@ -26,6 +26,12 @@ struct LoadedModel {
     LoadedModel(const std::filesystem::path& directory, const std::string& device_spec, int threads,
                 const std::string& dtype_name, const std::filesystem::path& adapter = {},
                 const std::string& weights = "keep");
+    // All but the weights, for those who may not need them; load_weights() brings them.
+    struct Unloaded {};
+    LoadedModel(Unloaded unloaded, const std::filesystem::path& directory,
+                const std::string& device_spec, int threads, const std::string& dtype_name,
+                const std::filesystem::path& adapter = {}, const std::string& weights = "keep");
+    void load_weights(const std::filesystem::path& directory);
 
     // Token ids of a text as the model expects its beginning: bos first where the config says so.
     std::vector<int32_t> encode(std::string_view text) const;

@@ -51,10 +51,9 @@ class Scorer {
   public:
     Scorer(const DedupJob& job, const ScoreOptions& options)
         : options_(options), threads_(std::max(1, job.threads)),
-          loaded_(options.model, options.device, job.threads, options.dtype),
-          evaluator_options_(evaluator_options(loaded_, options)),
-          evaluator_(loaded_.model, *loaded_.device, loaded_.weights, evaluator_options_),
-          records_(job.records) {
+          loaded_(LoadedModel::Unloaded{}, options.model, options.device, job.threads,
+                  options.dtype),
+          evaluator_options_(evaluator_options(loaded_, options)), records_(job.records) {
         records_.fields.assign(options.group_fields.begin(), options.group_fields.end());
         records_.chunks.chunk_bytes = kEncodedBytes;
         records_.chunks.max_record_bytes = job.memory / kCopiesOfRecord;
@@ -80,6 +79,7 @@ class Scorer {
 
     Json file(const std::filesystem::path& input, const std::filesystem::path& output,
               const std::function<void(const ScoreProgress&)>& progress) {
+        load();
         TokenSource source(input, records_, loaded_.tokenizer, ends_, threads_);
         RecordWriter writer(output);
         ScoreTally tally;
@@ -113,10 +113,20 @@ class Scorer {
     const ScoreProgress& here() const { return here_; }
     const LoadedModel& loaded() const { return loaded_; }
 
+    double load_seconds() const { return load_seconds_; }
+
   private:
+    // When the first input is to be scored: mostly there is nothing left of a run that is repeated.
+    void load() {
+        if (evaluator_) return;
+        const auto start = std::chrono::steady_clock::now();
+        loaded_.load_weights(options_.model);
+        evaluator_.emplace(loaded_.model, *loaded_.device, loaded_.weights, evaluator_options_);
+        load_seconds_ = seconds_since(start);
+    }
     void score(const std::filesystem::path& input, TokenChunk& chunk) {
         const auto start = std::chrono::steady_clock::now();
-        const std::vector<DocumentLoss> losses = evaluator_.losses(chunk.ids);
+        const std::vector<DocumentLoss> losses = evaluator_->losses(chunk.ids);
         here_.model_seconds += seconds_since(start);
         for (size_t i = 0; i < losses.size(); ++i) {
             DocumentScore& document = chunk.documents[i];
@@ -142,7 +152,8 @@ class Scorer {
     int threads_;
     LoadedModel loaded_;
     Evaluator::Options evaluator_options_;
-    Evaluator evaluator_;
+    std::optional<Evaluator> evaluator_;
+    double load_seconds_ = 0;
     RecordOptions records_;
     DocumentEnds ends_;
     ScoreProgress here_;
@@ -173,9 +184,9 @@ ScoreReport run_scores(const DedupJob& job, const ScoreOptions& options,
                  return scorer.file(input.path, outputs.add(score_file("", input.name)), progress);
              }});
     ScoreReport report;
-    report.progress = workspace.run(stage, 1, job.task, job.task.world == 1);
+    report.progress = workspace.run(stage, 1, job.task, true);
     report.here = scorer.here();
-    report.seconds = seconds_since(start);
+    report.seconds = seconds_since(start) - scorer.load_seconds();
     report.forward_flops = model_flops(scorer.loaded().model, 1).forward();
     report.device = scorer.loaded().device->name();
     report.dtype = name_of(scorer.loaded().dtype);

@@ -105,9 +105,9 @@ std::vector<StageReport> run_stages(Workspace& workspace, const DedupJob& job,
         if (all || job.stage == stage.name) {
             const auto begin = std::chrono::steady_clock::now();
             StageReport report{stage.name, {}, {}, 0};
-            // Later stages need all of this one; of the last, each task may do its part.
-            report.progress = workspace.run(stage, job.workers(stage.units.size()), job.task,
-                                            all && (!last || job.task.world == 1));
+            // Later stages need all of this one. Of one stage alone each task may do its part: what
+            // starts the next waits for all tasks.
+            report.progress = workspace.run(stage, job.workers(stage.units.size()), job.task, all);
             report.seconds =
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
             const Workspace::Progress& p = report.progress;

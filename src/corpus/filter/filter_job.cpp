@@ -103,7 +103,7 @@ FilterReport run_filter(const FilterJob& job, const FilterPlan& plan,
                      filter_file(input.path, plan, options, threads, kept, dropped, progress));
              }});
     FilterReport report;
-    report.progress = workspace.run(stage, workers, job.task, job.task.world == 1);
+    report.progress = workspace.run(stage, workers, job.task, true);
     const Workspace::Progress& p = report.progress;
     if (p.done_before + p.done_here + p.done_elsewhere == p.units) {
         report.counts = nested(workspace.counts(stage));

@@ -209,7 +209,7 @@ class Mixing {
         if (!all_done(mix)) {
             run_stage(scatter, job_.workers(scatter.units.size()), true);
             files_ = open_scattered(job_, plan_);
-            run_stage(mix, part_workers(job_, options_, files_, plan_.parts), job_.task.world == 1);
+            run_stage(mix, part_workers(job_, options_, files_, plan_.parts), true);
             files_.clear();
         }
         if (all_done(mix)) finish(scatter, mix);

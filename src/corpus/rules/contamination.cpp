@@ -2,7 +2,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
-#include "corpus/io/record_reader.h"
+#include "corpus/rules/benchmark_items.h"
 #include "corpus/tasks.h"
 
 #include <xxhash.h>
@@ -18,40 +18,46 @@ constexpr std::string_view kHashes = ".index.hashes";
 
 bool is_index(const fs::path& file) { return file.string().ends_with(kHashes); }
 
-// Words of simplified texts, and hashes of n of them in a row.
-class ItemWords {
-  public:
-    explicit ItemWords(WordCut cut)
-        : lexicon_(cut == WordCut::english ? WordRules::english : WordRules::common) {}
+uint64_t hash_of(const std::string& ngram) { return XXH64(ngram.data(), ngram.size(), 0); }
 
-    std::vector<std::string> words(std::string_view text) {
-        simplify(text, simplified_);
-        lexicon_.limit();
-        lexicon_.tokenize(simplified_, TokensOf::words, tokens_);
-        std::vector<std::string> out;
-        for (const uint32_t token : tokens_) out.emplace_back(lexicon_.text(token));
-        return out;
-    }
-    static std::string join(const std::vector<std::string>& words, size_t begin, size_t count) {
-        std::string out;
-        for (size_t i = begin; i < begin + count; ++i) (out += i > begin ? " " : "") += words[i];
-        return out;
-    }
-    template <class Take>
-    static void each(const std::vector<std::string>& words, size_t n, const Take& take) {
-        for (size_t i = 0; i + n <= words.size(); ++i) {
-            const std::string gram = join(words, i, n);
-            take(XXH64(gram.data(), gram.size(), 0));
-        }
-    }
-
-  private:
-    Lexicon lexicon_;
-    std::string simplified_;
-    std::vector<uint32_t> tokens_;
-};
+template <class Take>
+void each_ngram(const std::vector<std::string>& words, size_t n, const Take& take) {
+    for (size_t i = 0; i + n <= words.size(); ++i) take(hash_of(WordNgrams::join(words, i, n)));
+}
 
 } // namespace
+
+WordNgrams::WordNgrams(int64_t n, WordRules words, const Segmenter* segmenter)
+    : n_(static_cast<size_t>(n)), lexicon_(words, segmenter) {
+    if (words == WordRules::chinese) return;
+    ShingleOptions options;
+    options.words = static_cast<int>(n);
+    options.cut = words == WordRules::english ? WordCut::english : WordCut::common;
+    shingler_.emplace(options);
+}
+
+std::span<const uint64_t> WordNgrams::operator()(std::string_view text) {
+    if (shingler_) return (*shingler_)(text);
+    hashes_.clear();
+    each_ngram(words(text), n_, [&](uint64_t hash) { hashes_.push_back(hash); });
+    return hashes_;
+}
+
+std::vector<std::string> WordNgrams::words(std::string_view text) {
+    simplify(text, simplified_);
+    lexicon_.limit();
+    tokens_.clear();
+    lexicon_.tokenize(simplified_, TokensOf::words, tokens_);
+    std::vector<std::string> out;
+    for (const uint32_t token : tokens_) out.emplace_back(lexicon_.text(token));
+    return out;
+}
+
+std::string WordNgrams::join(const std::vector<std::string>& words, size_t begin, size_t count) {
+    std::string out;
+    for (size_t i = begin; i < begin + count; ++i) (out += i > begin ? " " : "") += words[i];
+    return out;
+}
 
 void ContaminationRules::validate(const std::string& place) const {
     if (files.empty() || labels.empty())
@@ -106,45 +112,39 @@ struct ContaminationIndex::Table {
             add(hash);
         }
     }
-    void add_items(const fs::path& file, const ContaminationRules& rules, WordCut cut) {
-        RecordOptions options;
-        options.text_field = rules.labels[0];
-        options.fields = {rules.query};
-        options.fields.insert(options.fields.end(), rules.labels.begin() + 1, rules.labels.end());
-        RecordReader reader(file, options);
-        ItemWords maker(cut);
-        const auto n = static_cast<size_t>(rules.words);
+    void add_items(const fs::path& file, const ContaminationRules& rules, WordNgrams& maker) {
+        const size_t n = maker.n();
         const auto take = [&](uint64_t hash) { add(hash); };
-        for (Record record; reader.next(record);) {
-            const std::vector<std::string> query = maker.words(record.fields[0]);
-            if (rules.query_ngrams) maker.each(query, n, take);
-            for (size_t i = 0; i < rules.labels.size(); ++i) {
-                const std::vector<std::string> label =
-                    maker.words(i == 0 ? record.text : record.fields[i]);
-                maker.each(label, n, take);
-                if (!rules.overlap_ngrams || record.fields[0].empty()) continue;
-                // As many words before the answer and in it as an n-gram over its beginning has.
-                const size_t before = std::min(query.size(), n - 1);
-                std::vector<std::string> seam(query.end() - static_cast<ptrdiff_t>(before),
-                                              query.end());
-                seam.insert(seam.end(), label.begin(),
-                            label.begin() + static_cast<ptrdiff_t>(std::min(label.size(), n - 1)));
-                maker.each(seam, n, take);
-            }
-        }
+        read_items(file, {rules.query, rules.labels, rules.columns},
+                   [&](const BenchmarkItem& item) {
+                       const std::vector<std::string> query = maker.words(item.query);
+                       if (rules.query_ngrams) each_ngram(query, n, take);
+                       for (const std::string& answer : item.labels) {
+                           const std::vector<std::string> label = maker.words(answer);
+                           each_ngram(label, n, take);
+                           if (!rules.overlap_ngrams || item.query.empty()) continue;
+                           // As many words before the answer and in it as an n-gram over its
+                           // beginning has.
+                           const size_t before = std::min(query.size(), n - 1);
+                           std::vector<std::string> seam(
+                               query.end() - static_cast<ptrdiff_t>(before), query.end());
+                           seam.insert(seam.end(), label.begin(),
+                                       label.begin() +
+                                           static_cast<ptrdiff_t>(std::min(label.size(), n - 1)));
+                           each_ngram(seam, n, take);
+                       }
+                   });
     }
 };
 
-ContaminationIndex::ContaminationIndex(const ContaminationRules& rules, WordCut cut) {
-    options_.words = static_cast<int>(rules.words);
-    options_.cut = cut;
+ContaminationIndex::ContaminationIndex(const ContaminationRules& rules, WordNgrams& maker) {
     auto table = std::make_unique<Table>();
     for (const fs::path& file : rules.paths()) {
         table->names.push_back(file.filename().string());
         if (is_index(file))
             table->add_hashes(file);
         else
-            table->add_items(file, rules, cut);
+            table->add_items(file, rules, maker);
     }
     if (table->used == 0)
         fail("{}: {} files without an n-gram of {} words; wanted fields decontaminate.labels and "
@@ -158,19 +158,14 @@ ContaminationIndex::ContaminationIndex(ContaminationIndex&&) noexcept = default;
 size_t ContaminationIndex::size() const { return table_->used; }
 size_t ContaminationIndex::bytes() const { return table_->slots.size() * sizeof(Table::Slot); }
 
-std::unique_ptr<Shingler> ContaminationIndex::make_shingler() const {
-    return std::make_unique<Shingler>(options_);
-}
-
-Verdict ContaminationIndex::check(std::string_view text, Shingler& shingler) const {
-    const std::span<const uint64_t> shingles = shingler(text);
+Verdict ContaminationIndex::check(std::string_view text, WordNgrams& maker) const {
+    const std::span<const uint64_t> shingles = maker(text);
     for (size_t i = 0; i < shingles.size(); ++i) {
         const Table::Slot& slot = table_->find(shingles[i]);
         if (slot.file == 0) continue;
         Verdict out = Verdict::dropped("contaminated", 1, 0);
-        ItemWords maker(options_.cut);
-        out.detail = table_->names[slot.file - 1] + ": " +
-                     maker.join(maker.words(text), i, static_cast<size_t>(options_.words));
+        out.detail =
+            table_->names[slot.file - 1] + ": " + WordNgrams::join(maker.words(text), i, maker.n());
         return out;
     }
     return Verdict::kept();

@@ -18,16 +18,18 @@ FilterPlan::FilterPlan(FilterRules rules, const std::string& place) : rules_(std
         language_.emplace(rules_.language);
         add_lists({rules_.language.model});
     }
-    if (rules_.has(Step::decontaminate)) {
-        contamination_.emplace(rules_.decontaminate, rules_.words == WordRules::english
-                                                         ? WordCut::english
-                                                         : WordCut::common);
-        add_lists(rules_.decontaminate.paths());
-    }
     if (rules_.words == WordRules::chinese) {
         segmenter_.emplace(rules_.jieba);
         add_lists(Segmenter::files(rules_.jieba));
     }
+    if (rules_.has(Step::decontaminate)) {
+        contamination_.emplace(rules_.decontaminate, *make_ngrams());
+        add_lists(rules_.decontaminate.paths());
+    }
+}
+
+std::unique_ptr<WordNgrams> FilterPlan::make_ngrams() const {
+    return std::make_unique<WordNgrams>(rules_.decontaminate.words, rules_.words, segmenter());
 }
 
 void FilterPlan::add_lists(const std::vector<std::filesystem::path>& files) {
@@ -43,8 +45,7 @@ size_t FilterPlan::bytes() const {
 FilterChain::FilterChain(const FilterPlan& plan, size_t lexicon_bytes)
     : plan_(plan), lexicon_bytes_(lexicon_bytes), lexicon_(plan.rules().words, plan.segmenter()),
       document_(lexicon_),
-      shingler_(plan.rules().has(Step::decontaminate) ? plan.contamination().make_shingler()
-                                                      : nullptr) {}
+      ngrams_(plan.rules().has(Step::decontaminate) ? plan.make_ngrams() : nullptr) {}
 
 // What a step left in next_ is the text from here on; words of one that is the same stay known.
 void FilterChain::rewrite(bool& rewritten) {
@@ -89,7 +90,7 @@ Verdict FilterChain::apply(Step step, bool& rewritten) {
         rewrite(rewritten);
         return Verdict::kept();
     case Step::decontaminate:
-        return plan_.contamination().check(document_.text(), *shingler_);
+        return plan_.contamination().check(document_.text(), *ngrams_);
     }
     return Verdict::kept();
 }

@@ -19,6 +19,7 @@ class FilterPlan {
     const UrlLists& urls() const { return *urls_; }
     const LanguageFilter& language() const { return *language_; }
     const ContaminationIndex& contamination() const { return *contamination_; }
+    std::unique_ptr<WordNgrams> make_ngrams() const; // for the step decontaminate, of one thread
     const Segmenter* segmenter() const { return segmenter_ ? &*segmenter_ : nullptr; }
     // Whether documents have addresses to be looked at, field rules().url.field.
     bool wants_url() const { return urls_.has_value(); }
@@ -65,7 +66,7 @@ class FilterChain {
     Repeats repeats_;
     LanguageModel::Scratch language_scratch_;
     LanguageFilter::Label label_;
-    std::unique_ptr<Shingler> shingler_;
+    std::unique_ptr<WordNgrams> ngrams_;
     std::string_view url_;
     std::string text_, next_;
 };

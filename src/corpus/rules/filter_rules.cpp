@@ -71,12 +71,7 @@ void FilterRules::validate(const std::string& place) const {
     if (has(Step::url)) url.validate(place);
     if (has(Step::language)) language.validate(place);
     if (has(Step::pii)) pii.validate(place + ": pii");
-    if (!has(Step::decontaminate)) return;
-    decontaminate.validate(place);
-    if (words == WordRules::chinese)
-        throw UsageError(fmt::format("{}: step decontaminate knows the words english and common, "
-                                     "not chinese",
-                                     place));
+    if (has(Step::decontaminate)) decontaminate.validate(place);
 }
 
 bool FilterRules::has(Step step) const {
