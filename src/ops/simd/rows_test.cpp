@@ -44,10 +44,10 @@ void expect_products(CpuBed& bed, const Tensor& a, const Tensor& b, double toler
 // Whole numbers, the largest that codes reach among every 64: these codes are the numbers.
 OwnedTensor whole_numbers(CpuBed& bed, int64_t K, int64_t most) {
     const OwnedTensor whole = bed.integers({kMostM, K}, 5, -most, most + 1);
-    OwnedTensor out = converted(*bed.device, bed.zeros(DType::f32, {kMostM, K}), DType::f32);
+    OwnedTensor out(*bed.device, DType::f32, {kMostM, K});
     for (int64_t i = 0; i < out.size(); ++i)
-        out.as<float>()[i] = i % K % 64 == 3 || K < 4 ? static_cast<float>(most)
-                                                      : static_cast<float>(whole.as<int32_t>()[i]);
+        out.as<float>()[i] =
+            static_cast<float>(i % K % 64 == 0 ? most : int64_t{whole.as<int32_t>()[i]});
     return out;
 }
 
