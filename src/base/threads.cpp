@@ -17,9 +17,9 @@ namespace {
 thread_local bool inside_pool = false;
 
 // Spinning hides the wake-up latency between the many short regions of one layer. Past this many
-// polls, near 0.2 ms, a thread sleeps: an idle pool costs nothing, and where other programs want the
-// cores, a thread that waits for one that was put aside leaves its core to that one and does not use
-// up its own share.
+// polls, near 0.2 ms, a thread sleeps: an idle pool costs nothing, and where other programs want
+// the cores, a thread that waits for one that was put aside leaves its core to that one and does
+// not use up its own share.
 constexpr int kSpins = 4000;
 
 } // namespace

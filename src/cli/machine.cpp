@@ -20,8 +20,8 @@ double seconds_of(auto&& f) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-// Sums `kStreams` parts of the memory side by side, 64 bytes of each at a time, and asks for what is
-// kAhead bytes further on, if not 0; what it returns keeps the reads alive.
+// Sums `kStreams` parts of the memory side by side, 64 bytes of each at a time, and asks for what
+// is kAhead bytes further on, if not 0; what it returns keeps the reads alive.
 template <size_t kStreams, size_t kAhead = 0> uint64_t read_all(const char* data, size_t bytes) {
     const size_t part = bytes / kStreams / 64 * 64;
     Vector2 sum[4] = {};

@@ -1,6 +1,6 @@
 // Dot products of a few bf16 rows with many rows read once from memory, for processors that
-// multiply bf16 (VDPBF16PS): products are exact, sums in f32, in an order that depends neither on how
-// many rows there are nor on which. Included by simd_avx512_bf16.cpp alone.
+// multiply bf16 (VDPBF16PS): products are exact, sums in f32, in an order that depends neither on
+// how many rows there are nor on which. Included by simd_avx512_bf16.cpp alone.
 #pragma once
 
 #include "ops/simd/lanes_avx512.h"
@@ -45,8 +45,8 @@ template <int kM, int kR>
             const __m512bh weights = load_pairs(b + r * ldb + k, K - k);
 #pragma GCC unroll 8
             for (int m = 0; m < kM; ++m)
-                sums[m][r][0] = _mm512_dpbf16_ps(sums[m][r][0],
-                                                 load_pairs(a + m * lda + k, K - k), weights);
+                sums[m][r][0] =
+                    _mm512_dpbf16_ps(sums[m][r][0], load_pairs(a + m * lda + k, K - k), weights);
         }
 #pragma GCC unroll 8
     for (int m = 0; m < kM; ++m) {

@@ -45,8 +45,8 @@ template <int kBytes> struct Vectors : VectorTypes<kBytes> {
     }
 };
 
-// out[m * ld_out + r * out_step] = a_m . b_r; kM rows of a, kR of b, two sums each, in an order that
-// depends neither on how many rows there are nor on which.
+// out[m * ld_out + r * out_step] = a_m . b_r; kM rows of a, kR of b, two sums each, in an order
+// that depends neither on how many rows there are nor on which.
 template <class S, int kBytes, int kM, int kR>
 void dot_tile(float* out, int64_t ld_out, int64_t out_step, const float* a, int64_t lda, const S* b,
               int64_t ldb, int64_t K) {

@@ -114,13 +114,11 @@ void dot_quant(float* out, int64_t ld_out, const QuantRows<typename Format::Code
         }
 }
 
-template <int kN> struct Rows {
-    static constexpr int value = kN;
-};
+template <int kN> struct Rows { static constexpr int value = kN; };
 
-// The order in which loops of vectors add blocks to out [kM, R], which is set to zero: of kR rows of
-// weights, R / kR apart (ask_ahead), and at last of one. block(Rows<kR>, where in out, distance of the
-// rows there, first of K, a row's block, distance of the rows' blocks, n codes).
+// The order in which loops of vectors add blocks to out [kM, R], which is set to zero: of kR rows
+// of weights, R / kR apart (ask_ahead), and at last of one. block(Rows<kR>, where in out, distance
+// of the rows there, first of K, a row's block, distance of the rows' blocks, n codes).
 template <class Format, int kR, int kM, class Block>
 inline void for_blocks(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a,
                        const uint8_t* b, int64_t row_bytes, int64_t R, Block&& block) {

@@ -15,7 +15,8 @@ namespace simd_loops {
     return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
-// Sums of products of one group: of rows r of weights, row_step bytes apart, and rows m of activations.
+// Sums of products of one group: of rows r of weights, row_step bytes apart, and rows m of
+// activations.
 template <int kR, int kM>
 [[gnu::always_inline]] inline void group_avx2(Int8, __m256i (&sums)[kR][kM], const uint8_t* codes,
                                               int64_t row_step, const int16_t* x, int64_t ld) {
@@ -97,8 +98,7 @@ block_avx2(float* out, int64_t ld_out, int64_t out_step, const QuantRows<typenam
         for (int r = 0; r < kR; ++r)
             simd_loops::ask_ahead<kGroup * Format::kBits / 8>(codes + r * row_step);
         __m256i sums[kR][kM];
-        group_avx2<kR, kM>(Format{}, sums, codes, row_step,
-                           a.codes + first + g * kGroup, a.ld);
+        group_avx2<kR, kM>(Format{}, sums, codes, row_step, a.codes + first + g * kGroup, a.ld);
 #pragma GCC unroll 8
         for (int r = 0; r < kR; ++r)
 #pragma GCC unroll 8
@@ -116,12 +116,12 @@ template <class Format, int kM>
 void rows_avx2(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a,
                const uint8_t* b, int64_t row_bytes, int64_t R) {
     constexpr int kR = kM == 1 ? 4 : kM <= 4 ? 2 : 1; // rows at once: chains of sums side by side
-    for_blocks<Format, kR, kM>(
-        out, ld_out, a, b, row_bytes, R,
-        [&](auto rows, float* to, int64_t out_step, int64_t first, const uint8_t* block,
-            int64_t row_step, int64_t n) {
-            block_avx2<Format, rows.value, kM>(to, ld_out, out_step, a, first, block, row_step, n);
-        });
+    for_blocks<Format, kR, kM>(out, ld_out, a, b, row_bytes, R,
+                               [&](auto rows, float* to, int64_t out_step, int64_t first,
+                                   const uint8_t* block, int64_t row_step, int64_t n) {
+                                   block_avx2<Format, rows.value, kM>(to, ld_out, out_step, a,
+                                                                      first, block, row_step, n);
+                               });
 }
 
 template <class Format>

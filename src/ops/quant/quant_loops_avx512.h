@@ -1,7 +1,7 @@
-// quant_loops.h's products for processors with AVX-512, 128 codes of a row at a time: two vectors of
-// 64 codes of 8 bits, or one of 4, are split by a mask and a shift, and what multiplies them adds
-// neighbours. Activations lie in the order that the split leaves (quant_narrow_avx512). Included by
-// simd_avx512.cpp and simd_avx512_bf16.cpp.
+// quant_loops.h's products for processors with AVX-512, 128 codes of a row at a time: two vectors
+// of 64 codes of 8 bits, or one of 4, are split by a mask and a shift, and what multiplies them
+// adds neighbours. Activations lie in the order that the split leaves (quant_narrow_avx512).
+// Included by simd_avx512.cpp and simd_avx512_bf16.cpp.
 #pragma once
 
 #include "ops/quant/quant_loops.h"
@@ -86,8 +86,8 @@ template <class Dots, int kR, int kM>
         const __m512i second = _mm512_and_si512(_mm512_srli_epi16(both, 4), low);
 #pragma GCC unroll 8
         for (int m = 0; m < kM; ++m)
-            sums[r][m] = Dots::fours(first, load_codes(x + m * ld), second,
-                                     load_codes(x + m * ld + half));
+            sums[r][m] =
+                Dots::fours(first, load_codes(x + m * ld), second, load_codes(x + m * ld + half));
     }
 }
 
@@ -104,10 +104,10 @@ template <class Dots, int kR, int kM>
 
 // One block of kR rows of weights times kM rows: added to out[m * ld_out + r * out_step].
 template <class Format, class Dots, int kR, int kM>
-[[gnu::always_inline]] inline void
-block_avx512(float* out, int64_t ld_out, int64_t out_step,
-             const QuantRows<typename Format::Code>& a, int64_t first, const uint8_t* block,
-             int64_t row_step, int64_t n) {
+[[gnu::always_inline]] inline void block_avx512(float* out, int64_t ld_out, int64_t out_step,
+                                                const QuantRows<typename Format::Code>& a,
+                                                int64_t first, const uint8_t* block,
+                                                int64_t row_step, int64_t n) {
     const int64_t groups = n / Format::kGroup, code_bytes = n * Format::kBits / 8;
     const auto mask = static_cast<__mmask16>((1 << groups) - 1);
     alignas(64) float scales[kR][kM][16]; // of weights times activations
@@ -119,8 +119,7 @@ block_avx512(float* out, int64_t ld_out, int64_t out_step,
 #pragma GCC unroll 8
         for (int m = 0; m < kM; ++m) {
             const int64_t place = m * a.groups + first / Format::kGroup;
-            const __m512 scale =
-                _mm512_mul_ps(w, _mm512_maskz_loadu_ps(mask, a.scales + place));
+            const __m512 scale = _mm512_mul_ps(w, _mm512_maskz_loadu_ps(mask, a.scales + place));
             _mm512_store_ps(scales[r][m], scale);
             total[r][m] = _mm512_mul_ps(scale, _mm512_maskz_loadu_ps(mask, a.offsets + place));
         }
@@ -129,7 +128,7 @@ block_avx512(float* out, int64_t ld_out, int64_t out_step,
 #pragma GCC unroll 4
         for (int r = 0; r < kR; ++r)
             simd_loops::ask_ahead<kCodesAtOnce * Format::kBits / 8>(block + r * row_step +
-                                                             k * Format::kBits / 8);
+                                                                    k * Format::kBits / 8);
         __m512i sums[kR][kM];
         step_avx512<Dots, kR, kM>(Format{}, sums, block + k * Format::kBits / 8, row_step,
                                   a.codes + first + k, a.ld, whole);
@@ -160,13 +159,12 @@ template <class Format, class Dots, int kM>
 void rows_avx512(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a,
                  const uint8_t* b, int64_t row_bytes, int64_t R) {
     constexpr int kR = kM == 1 ? 4 : kM <= 4 ? 2 : 1; // rows at once
-    for_blocks<Format, kR, kM>(
-        out, ld_out, a, b, row_bytes, R,
-        [&](auto rows, float* to, int64_t out_step, int64_t first, const uint8_t* block,
-            int64_t row_step, int64_t n) {
-            block_avx512<Format, Dots, rows.value, kM>(to, ld_out, out_step, a, first, block,
-                                                       row_step, n);
-        });
+    for_blocks<Format, kR, kM>(out, ld_out, a, b, row_bytes, R,
+                               [&](auto rows, float* to, int64_t out_step, int64_t first,
+                                   const uint8_t* block, int64_t row_step, int64_t n) {
+                                   block_avx512<Format, Dots, rows.value, kM>(
+                                       to, ld_out, out_step, a, first, block, row_step, n);
+                               });
 }
 
 template <class Format, class Dots>
@@ -174,10 +172,10 @@ void dot_quant_avx512(float* out, int64_t ld_out, const QuantRows<typename Forma
                       int64_t M, const uint8_t* b, int64_t row_bytes, int64_t R) {
     using Rows = void (*)(float*, int64_t, const QuantRows<typename Format::Code>&, const uint8_t*,
                           int64_t, int64_t);
-    constexpr Rows kRows[] = {
-        rows_avx512<Format, Dots, 1>, rows_avx512<Format, Dots, 2>, rows_avx512<Format, Dots, 3>,
-        rows_avx512<Format, Dots, 4>, rows_avx512<Format, Dots, 5>, rows_avx512<Format, Dots, 6>,
-        rows_avx512<Format, Dots, 7>, rows_avx512<Format, Dots, 8>};
+    constexpr Rows kRows[] = {rows_avx512<Format, Dots, 1>, rows_avx512<Format, Dots, 2>,
+                              rows_avx512<Format, Dots, 3>, rows_avx512<Format, Dots, 4>,
+                              rows_avx512<Format, Dots, 5>, rows_avx512<Format, Dots, 6>,
+                              rows_avx512<Format, Dots, 7>, rows_avx512<Format, Dots, 8>};
     kRows[M - 1](out, ld_out, a, b, row_bytes, R);
 }
 

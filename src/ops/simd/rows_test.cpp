@@ -78,7 +78,8 @@ void expect_quantized_products(const SimdKernels& table, QuantFormat format, int
     }
     expect_products(bed, converted(*bed.device, a, DType::f64), values, 1e-6,
                     [&](float* out, int64_t m, int64_t M, int64_t n, int64_t R) {
-                        const QuantRows<Code> rows{codes.data() + m * ld, scales.data() + m * groups,
+                        const QuantRows<Code> rows{codes.data() + m * ld,
+                                                   scales.data() + m * groups,
                                                    offsets.data() + m * groups, ld, groups};
                         const uint8_t* const b = bytes.data() + n * row_bytes;
                         if constexpr (kFine)
@@ -112,11 +113,10 @@ template <class S> void expect_float_products(const SimdKernels& table, int64_t 
         loops = &table.f32;
     else
         loops = &table.bf16_;
-    expect_products(bed, wide_a, wide_b, 1e-6,
-                    [&](float* out, int64_t m, int64_t M, int64_t n, int64_t R) {
-                        loops->dot_rows(out, kLd, a.as<float>() + m * K, K, M, b.as<S>() + n * K, K,
-                                        R, K);
-                    });
+    expect_products(
+        bed, wide_a, wide_b, 1e-6, [&](float* out, int64_t m, int64_t M, int64_t n, int64_t R) {
+            loops->dot_rows(out, kLd, a.as<float>() + m * K, K, M, b.as<S>() + n * K, K, R, K);
+        });
     if constexpr (std::is_same_v<S, bf16>)
         if (table.dot_bf16)
             expect_products(bed, wide_a, wide_b, 1e-6,

@@ -29,8 +29,8 @@ template <class S> struct NormBackwardRow {
 
 // A few rows of activations as whole numbers, for products with quantized weights (quant/quant.h):
 // of group g of row m, codes[m * ld + ..] times scales[m * groups + g]. 16 bits for weights of 8,
-// 8 bits for weights of 4. The codes lie in the order in which the same table's dot_int8 or dot_int4
-// reads them.
+// 8 bits for weights of 4. The codes lie in the order in which the same table's dot_int8 or
+// dot_int4 reads them.
 template <class Code> struct QuantRows {
     const Code* codes;
     const float* scales;  // 8 more may be read than there are
