@@ -8,7 +8,8 @@ llama.cpp computes a LLaMA of as many layers, as wide, its head tied likewise (r
 does not depend on them), so that a token reads nearly as many bytes; the shares of the memory's
 bandwidth, which `transnormer bench decode` measures between its own steps in the same round, and the
 bytes are printed beside the times. Medians over rounds. Needs a Python with
-`pip install numpy gguf llama-cpp-python`, which builds llama.cpp for this processor.
+`pip install numpy gguf llama-cpp-python`, which builds llama.cpp for this processor; what it was built
+for is printed first.
 """
 
 import argparse
@@ -131,6 +132,10 @@ def main() -> None:
     if args.peer:
         return peer(args.peer, args.threads, args.tokens)
 
+    import llama_cpp
+
+    built_for = llama_cpp.llama_print_system_info().decode().strip()
+    print(f"llama-cpp-python {llama_cpp.__version__}: {built_for}\n")
     with tempfile.TemporaryDirectory() as temporary:
         folder = args.folder or pathlib.Path(temporary)
         folder.mkdir(exist_ok=True)

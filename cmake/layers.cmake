@@ -102,11 +102,12 @@ function(tnl_layer NAME)
       set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS
         "-mavx2;-mfma;-mf16c;-ffp-contract=fast")
     elseif(FILE MATCHES "_avx512(_bf16)?\\.cpp$")
-      set(INSTRUCTIONS "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma")
+      # GCC 12 takes operands that intrinsics leave undefined for mistakes (bug 105593).
+      set(INSTRUCTIONS "-mavx512f;-mavx512bw;-mavx512vl;-mavx512dq;-mfma"
+        $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
+        $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
       if(FILE MATCHES "_bf16\\.cpp$")
-        # GCC 12 takes operands that intrinsics leave undefined for mistakes (bug 105593).
-        list(APPEND INSTRUCTIONS -mavx512bf16 $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>
-          $<$<CXX_COMPILER_ID:GNU>:-Wno-uninitialized>)
+        list(APPEND INSTRUCTIONS -mavx512bf16 -mavx512vnni)
       endif()
       set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS
         "${INSTRUCTIONS};-mprefer-vector-width=512;-ffp-contract=fast")

@@ -19,7 +19,8 @@ CpuFeatures read_features() {
     f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     f.avx512 = f.avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
-    f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
+    f.avx512_bf16 =
+        f.avx512 && __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni");
     const char* limit = std::getenv("TNL_ISA");
     const std::string isa = limit ? limit : "";
     if (isa.empty() || isa == "avx512_bf16") return f;

@@ -9,7 +9,7 @@ struct CpuFeatures {
     std::string model;
     bool avx2 = false;        // with FMA and F16C
     bool avx512 = false;      // F, BW, VL, DQ
-    bool avx512_bf16 = false; // VDPBF16PS
+    bool avx512_bf16 = false; // VDPBF16PS, and VNNI
     std::string best_isa() const;
 };
 

@@ -8,7 +8,8 @@
 namespace tnl {
 
 // Bytes per second at which all threads of a CPU device together read memory far larger than the
-// caches: of one pass over one stream and one over eight streams a thread, the faster.
+// caches: of a pass over one stream a thread, one over eight, and one over four that are asked for
+// ahead of their use, the fastest.
 class MemoryReader {
   public:
     explicit MemoryReader(Device& device, size_t bytes = size_t{1} << 30);

@@ -45,38 +45,50 @@ template <int kBytes> struct Vectors : VectorTypes<kBytes> {
     }
 };
 
-// out[m] = a_m . b; kM rows of a, several sums each, to cover the latency of the additions. b is
-// one stream per thread, which the processor foresees: asking for it ahead only costs.
-template <class S, int kBytes, int kM>
-void dot_row(float* out, int64_t ld_out, const float* a, int64_t lda, const S* b, int64_t K) {
+// out[m * ld_out + r * out_step] = a_m . b_r; kM rows of a, kR of b, two sums each, in an order
+// that depends neither on how many rows there are nor on which.
+template <class S, int kBytes, int kM, int kR>
+void dot_tile(float* out, int64_t ld_out, int64_t out_step, const float* a, int64_t lda, const S* b,
+              int64_t ldb, int64_t K) {
     using V = Vectors<kBytes>;
     using Float = typename V::Float;
-    constexpr int kUnroll = kM >= 3 ? 2 : 4;
-    constexpr int64_t kStep = kUnroll * V::kLanes;
-    Float sums[kM][kUnroll] = {};
+    constexpr int kSums = 2;
+    constexpr int64_t kStep = kSums * V::kLanes;
+    Float sums[kM][kR][kSums] = {};
     int64_t k = 0;
     for (; k + kStep <= K; k += kStep)
-        for (int u = 0; u < kUnroll; ++u) {
-            const Float weight = V::load(b + k + u * V::kLanes);
-            for (int m = 0; m < kM; ++m)
-                sums[m][u] += weight * V::load(a + m * lda + k + u * V::kLanes);
+        for (int r = 0; r < kR; ++r) {
+            const S* const at = b + r * ldb + k;
+            simd_loops::ask_ahead<kStep * int64_t{sizeof(S)}>(at);
+            for (int u = 0; u < kSums; ++u) {
+                const Float weight = V::load(at + u * V::kLanes);
+                for (int m = 0; m < kM; ++m)
+                    sums[m][r][u] += weight * V::load(a + m * lda + k + u * V::kLanes);
+            }
         }
-    for (int m = 0; m < kM; ++m) {
-        for (int u = 1; u < kUnroll; ++u) sums[m][0] += sums[m][u];
-        float lanes[V::kLanes];
-        __builtin_memcpy(lanes, &sums[m][0], sizeof lanes);
-        for (int n = V::kLanes / 2; n > 0; n /= 2)
-            for (int i = 0; i < n; ++i) lanes[i] += lanes[i + n];
-        float total = lanes[0];
-        for (int64_t i = k; i < K; ++i) total += a[m * lda + i] * simd_loops::load(b[i]);
-        out[m * ld_out] = total;
-    }
+    for (int m = 0; m < kM; ++m)
+        for (int r = 0; r < kR; ++r) {
+            const Float sum = sums[m][r][0] + sums[m][r][1];
+            float lanes[V::kLanes];
+            __builtin_memcpy(lanes, &sum, sizeof lanes);
+            for (int n = V::kLanes / 2; n > 0; n /= 2)
+                for (int i = 0; i < n; ++i) lanes[i] += lanes[i + n];
+            float total = lanes[0];
+            for (int64_t i = k; i < K; ++i)
+                total += a[m * lda + i] * simd_loops::load(b[r * ldb + i]);
+            out[m * ld_out + r * out_step] = total;
+        }
 }
 
 template <class S, int kBytes, int kM>
 void dot_rows_of(float* out, int64_t ld_out, const float* a, int64_t lda, const S* b, int64_t ldb,
                  int64_t R, int64_t K) {
-    for (int64_t r = 0; r < R; ++r) dot_row<S, kBytes, kM>(out + r, ld_out, a, lda, b + r * ldb, K);
+    constexpr int kR = kM == 1 ? 4 : kM == 2 ? 2 : 1;
+    const int64_t apart = R / kR; // as ask_ahead wants it
+    for (int64_t r = 0; r < apart; ++r)
+        dot_tile<S, kBytes, kM, kR>(out + r, ld_out, apart, a, lda, b + r * ldb, apart * ldb, K);
+    for (int64_t r = apart * kR; r < R; ++r)
+        dot_tile<S, kBytes, kM, 1>(out + r, ld_out, 0, a, lda, b + r * ldb, 0, K);
 }
 
 template <class S, int kBytes>

@@ -7,9 +7,10 @@
 namespace tnl::fast {
 namespace {
 
-// Rows of b between two visits of c: they stay in the second level cache while those of a pass.
-constexpr int64_t kRowsAtOnce = 64;
-constexpr int64_t kMostM = 8;                  // rows of a that the loops take together
+constexpr int64_t kMostM = 8; // rows of a that the loops take together
+// Products between two visits of c: of one row of a with many of b, as the loops read several runs
+// of them side by side; of many with so few of b that those stay in the second level cache.
+constexpr int64_t kProductsAtOnce = 512;
 constexpr int64_t kBytesPerThread = 1 << 15;   // of b, at least
 constexpr int64_t kNumbersPerThread = 1 << 14; // of a, at least
 
@@ -62,20 +63,21 @@ void multiply(Stream& stream, const Tensor& c, const Tensor& a, const QuantMatri
     C* const out = c.as<C>();
     const int64_t grain = std::max<int64_t>(1, kBytesPerThread / std::max<int64_t>(1, row_bytes));
     stream.threads->parallel_for(s.N, grain, [&](int64_t begin, int64_t end) {
-        float sums[kMostM * kRowsAtOnce];
-        for (int64_t n = begin; n < end; n += kRowsAtOnce) {
-            const int64_t R = std::min(kRowsAtOnce, end - n);
+        float sums[kProductsAtOnce];
+        const int64_t at_once = kProductsAtOnce / std::clamp<int64_t>(s.M, 1, kMostM);
+        for (int64_t n = begin; n < end; n += at_once) {
+            const int64_t R = std::min(at_once, end - n);
             for (int64_t first = 0; first < s.M; first += kMostM) {
                 const int64_t M = std::min(kMostM, s.M - first);
                 QuantRows<Code> some = rows;
                 some.codes += first * rows.ld;
                 some.scales += first * rows.groups;
                 some.offsets += first * rows.groups;
-                dot(sums, kRowsAtOnce, some, M, weights + n * row_bytes, row_bytes, R);
+                dot(sums, at_once, some, M, weights + n * row_bytes, row_bytes, R);
                 for (int64_t m = 0; m < M; ++m)
                     for (int64_t r = 0; r < R; ++r) {
                         C& to = out[(first + m) * c.stride[0] + n + r];
-                        const float sum = sums[m * kRowsAtOnce + r];
+                        const float sum = sums[m * at_once + r];
                         to = C(beta == 0 ? sum : sum + static_cast<float>(to));
                     }
             }

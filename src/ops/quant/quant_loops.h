@@ -114,6 +114,35 @@ void dot_quant(float* out, int64_t ld_out, const QuantRows<typename Format::Code
         }
 }
 
+template <int kN> struct Rows { static constexpr int value = kN; };
+
+// The order in which loops of vectors add blocks to out [kM, R], which is set to zero: of kR rows
+// of weights, R / kR apart (ask_ahead), and at last of one. block(Rows<kR>, where in out, distance
+// of the rows there, first of K, a row's block, distance of the rows' blocks, n codes).
+template <class Format, int kR, int kM, class Block>
+inline void for_blocks(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a,
+                       const uint8_t* b, int64_t row_bytes, int64_t R, Block&& block) {
+    constexpr int64_t kWhole = kBlockCodes * Format::kBits / 8 + kBlockCodes / Format::kGroup * 2;
+    for (int m = 0; m < kM; ++m)
+        for (int64_t r = 0; r < R; ++r) out[m * ld_out + r] = 0;
+    const int64_t apart = R / kR;
+    // One row of activations stays in the first level cache whatever its length, and weights are
+    // best read as they lie; of more rows only a block's does.
+    const int64_t step = kM == 1 ? 1 : apart;
+    for (int64_t begin = 0; begin < apart; begin += step)
+        for (int64_t first = 0; first < a.ld; first += kBlockCodes) {
+            const int64_t n = simd_loops::smaller(kBlockCodes, a.ld - first);
+            const uint8_t* const blocks = b + first / kBlockCodes * kWhole;
+            for (int64_t r = begin; r < begin + step; ++r)
+                block(Rows<kR>{}, out + r, apart, first, blocks + r * row_bytes, apart * row_bytes,
+                      n);
+        }
+    for (int64_t r = apart * kR; r < R; ++r)
+        for (int64_t first = 0; first < a.ld; first += kBlockCodes)
+            block(Rows<1>{}, out + r, 0, first, b + r * row_bytes + first / kBlockCodes * kWhole, 0,
+                  simd_loops::smaller(kBlockCodes, a.ld - first));
+}
+
 } // namespace simd_loops
 } // namespace
 } // namespace tnl

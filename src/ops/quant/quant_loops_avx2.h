@@ -15,16 +15,17 @@ namespace simd_loops {
     return _mm256_loadu_si256(static_cast<const __m256i*>(at));
 }
 
-// Sums of products of one group: of rows r of weights, row_bytes apart, and rows m of activations.
+// Sums of products of one group: of rows r of weights, row_step bytes apart, and rows m of
+// activations.
 template <int kR, int kM>
 [[gnu::always_inline]] inline void group_avx2(Int8, __m256i (&sums)[kR][kM], const uint8_t* codes,
-                                              int64_t row_bytes, const int16_t* x, int64_t ld) {
+                                              int64_t row_step, const int16_t* x, int64_t ld) {
     const __m256i low = _mm256_set1_epi16(255);
 #pragma GCC unroll 4
     for (int i = 0; i < Int8::kGroup; i += 32)
 #pragma GCC unroll 8
         for (int r = 0; r < kR; ++r) {
-            const __m256i both = load_words(codes + r * row_bytes + i);
+            const __m256i both = load_words(codes + r * row_step + i);
             const __m256i first = _mm256_and_si256(both, low);
             const __m256i second = _mm256_srli_epi16(both, 8);
 #pragma GCC unroll 8
@@ -40,11 +41,11 @@ template <int kR, int kM>
 // Two products of codes up to 15, each of two terms, stay below 2^15.
 template <int kR, int kM>
 [[gnu::always_inline]] inline void group_avx2(Int4, __m256i (&sums)[kR][kM], const uint8_t* codes,
-                                              int64_t row_bytes, const int8_t* x, int64_t ld) {
+                                              int64_t row_step, const int8_t* x, int64_t ld) {
     const __m256i half = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
 #pragma GCC unroll 8
     for (int r = 0; r < kR; ++r) {
-        const __m256i both = load_words(codes + r * row_bytes);
+        const __m256i both = load_words(codes + r * row_step);
         const __m256i first = _mm256_and_si256(both, half);
         const __m256i second = _mm256_and_si256(_mm256_srli_epi16(both, 4), half);
 #pragma GCC unroll 8
@@ -63,11 +64,11 @@ template <int kR, int kM>
     return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
 }
 
-// One block of kR rows of weights times kM rows: added to out[m * ld_out + r].
+// One block of kR rows of weights times kM rows: added to out[m * ld_out + r * out_step].
 template <class Format, int kR, int kM>
 [[gnu::always_inline]] inline void
-block_avx2(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a, int64_t first,
-           const uint8_t* block, int64_t row_bytes, int64_t n) {
+block_avx2(float* out, int64_t ld_out, int64_t out_step, const QuantRows<typename Format::Code>& a,
+           int64_t first, const uint8_t* block, int64_t row_step, int64_t n) {
     constexpr int64_t kGroup = Format::kGroup;
     const int64_t groups = n / kGroup, code_bytes = n * Format::kBits / 8;
     alignas(32) float scales[kR][kM][kBlockCodes / kGroup]; // of weights times activations
@@ -80,7 +81,7 @@ block_avx2(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a
 #pragma GCC unroll 8
         for (int r = 0; r < kR; ++r) {
             const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(
-                reinterpret_cast<const __m128i*>(block + r * row_bytes + code_bytes + 2 * g)));
+                reinterpret_cast<const __m128i*>(block + r * row_step + code_bytes + 2 * g)));
             const __m256 w = _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 #pragma GCC unroll 8
             for (int m = 0; m < kM; ++m) {
@@ -92,9 +93,12 @@ block_avx2(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a
             }
         }
     for (int64_t g = 0; g < groups; ++g) {
+        const uint8_t* const codes = block + g * kGroup * Format::kBits / 8;
+#pragma GCC unroll 4
+        for (int r = 0; r < kR; ++r)
+            simd_loops::ask_ahead<kGroup * Format::kBits / 8>(codes + r * row_step);
         __m256i sums[kR][kM];
-        group_avx2<kR, kM>(Format{}, sums, block + g * kGroup * Format::kBits / 8, row_bytes,
-                           a.codes + first + g * kGroup, a.ld);
+        group_avx2<kR, kM>(Format{}, sums, codes, row_step, a.codes + first + g * kGroup, a.ld);
 #pragma GCC unroll 8
         for (int r = 0; r < kR; ++r)
 #pragma GCC unroll 8
@@ -105,33 +109,19 @@ block_avx2(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a
 #pragma GCC unroll 8
     for (int r = 0; r < kR; ++r)
 #pragma GCC unroll 8
-        for (int m = 0; m < kM; ++m) out[m * ld_out + r] += sum_lanes(total[r][m]);
+        for (int m = 0; m < kM; ++m) out[m * ld_out + r * out_step] += sum_lanes(total[r][m]);
 }
 
 template <class Format, int kM>
 void rows_avx2(float* out, int64_t ld_out, const QuantRows<typename Format::Code>& a,
                const uint8_t* b, int64_t row_bytes, int64_t R) {
     constexpr int kR = kM == 1 ? 4 : kM <= 4 ? 2 : 1; // rows at once: chains of sums side by side
-    constexpr int64_t kWhole = kBlockCodes * Format::kBits / 8 + kBlockCodes / Format::kGroup * 2;
-    for (int m = 0; m < kM; ++m)
-        for (int64_t r = 0; r < R; ++r) out[m * ld_out + r] = 0;
-    const auto over_rows = [&](int64_t begin, int64_t end, int64_t first) {
-        const int64_t n = simd_loops::smaller(kBlockCodes, a.ld - first);
-        const uint8_t* block = b + first / kBlockCodes * kWhole;
-        int64_t r = begin;
-        for (; r + kR <= end; r += kR)
-            block_avx2<Format, kR, kM>(out + r, ld_out, a, first, block + r * row_bytes, row_bytes,
-                                       n);
-        for (; r < end; ++r)
-            block_avx2<Format, 1, kM>(out + r, ld_out, a, first, block + r * row_bytes, row_bytes,
-                                      n);
-    };
-    // One row of activations stays in the first level cache whatever its length, and weights are
-    // best read as they lie; of more rows only a block's does.
-    const int64_t step = kM == 1 ? kR : R;
-    for (int64_t r = 0; r < R; r += step)
-        for (int64_t first = 0; first < a.ld; first += kBlockCodes)
-            over_rows(r, simd_loops::smaller(r + step, R), first);
+    for_blocks<Format, kR, kM>(out, ld_out, a, b, row_bytes, R,
+                               [&](auto rows, float* to, int64_t out_step, int64_t first,
+                                   const uint8_t* block, int64_t row_step, int64_t n) {
+                                   block_avx2<Format, rows.value, kM>(to, ld_out, out_step, a,
+                                                                      first, block, row_step, n);
+                               });
 }
 
 template <class Format>

@@ -19,6 +19,17 @@ inline void store(bf16& to, float value) {
     to.bits = static_cast<uint16_t>((u & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
 }
 
+// Weights are read once, at the speed of memory. For that enough of them must be on the way at any
+// time: one core gets 60 % of what it could from reading row after row. So loops take rows that lie
+// far apart together, each the first of a run of rows, and ask for what is two kilobytes ahead in
+// every run; behind its end that is the next run, or nothing that would hurt.
+template <int64_t kBytes> [[gnu::always_inline]] inline void ask_ahead(const void* at) {
+    constexpr int64_t kAhead = 2048, kLine = 64;
+#pragma GCC unroll 4
+    for (int64_t i = 0; i < kBytes; i += kLine)
+        __builtin_prefetch(static_cast<const char*>(at) + kAhead + i);
+}
+
 inline float larger(float a, float b) { return a > b ? a : b; }
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 

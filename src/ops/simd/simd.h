@@ -29,7 +29,8 @@ template <class S> struct NormBackwardRow {
 
 // A few rows of activations as whole numbers, for products with quantized weights (quant/quant.h):
 // of group g of row m, codes[m * ld + ..] times scales[m * groups + g]. 16 bits for weights of 8,
-// 8 bits for weights of 4.
+// 8 bits for weights of 4. The codes lie in the order in which the same table's dot_int8 or
+// dot_int4 reads them.
 template <class Code> struct QuantRows {
     const Code* codes;
     const float* scales;  // 8 more may be read than there are
@@ -67,7 +68,7 @@ template <class S> struct RowLoops {
     // out[m][r] = a_m . b_r for M rows of a (f32, at most 8) and R rows of b
     void (*dot_rows)(float* out, int64_t ld_out, const float* a, int64_t lda, int64_t M, const S* b,
                      int64_t ldb, int64_t R, int64_t K);
-    // A row of QuantRows; codes have zeros up to whole groups.
+    // A row of QuantRows; zeros stand for codes up to whole groups.
     void (*quant_narrow16)(int16_t* codes, float* scales, float* offsets, const S* x, int64_t K,
                            int64_t group);
     void (*quant_narrow8)(int8_t* codes, float* scales, float* offsets, const S* x, int64_t K,

@@ -1,5 +1,5 @@
 #include "ops/gemm/gemv_bf16_loops.h"
-#include "ops/quant/quant_loops_avx2.h"
+#include "ops/quant/quant_loops_vnni.h"
 #include "ops/simd/table.h"
 
 namespace tnl {
@@ -14,7 +14,7 @@ constexpr SimdKernels with_bf16_products(SimdKernels kernels) {
 
 const SimdKernels& simd_avx512_bf16() {
     static constexpr SimdKernels kernels =
-        with_bf16_products(with_avx2_quant(simd_table<64>("avx512_bf16")));
+        with_bf16_products(with_avx512_quant<simd_loops::Vnni>(simd_table<64>("avx512_bf16")));
     return kernels;
 }
 
