@@ -16,9 +16,6 @@ target_compile_options(tnl_flags INTERFACE
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-stringop-overflow -Wno-array-bounds -Wno-restrict>)
 # Clang tells of loops that it could not vectorise: slower there, but not wrong.
 target_compile_options(tnl_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-pass-failed>)
-if(TNL_UNITY) # a variable of one file may be called as another file's constant
-  target_compile_options(tnl_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-shadow>)
-endif()
 if(TNL_WERROR)
   target_compile_options(tnl_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Werror>)
 endif()
@@ -100,7 +97,9 @@ function(tnl_layer NAME)
   target_include_directories(tnl_${NAME} PUBLIC
     $<BUILD_INTERFACE:${CMAKE_CURRENT_SOURCE_DIR}> $<INSTALL_INTERFACE:include/transnormer>)
   target_link_libraries(tnl_${NAME} PUBLIC ${ARGN} PRIVATE $<BUILD_INTERFACE:tnl_flags>)
-  tnl_unity(tnl_${NAME} ${SOURCES})
+  if(TNL_UNITY STREQUAL "all")
+    tnl_unity(tnl_${NAME} ${SOURCES})
+  endif()
   foreach(FILE ${SOURCES})
     if(FILE MATCHES "_avx2\\.cpp$")
       set_source_files_properties(${FILE} PROPERTIES COMPILE_OPTIONS
@@ -119,7 +118,9 @@ function(tnl_layer NAME)
   if(TNL_TESTS AND TESTS)
     add_executable(${NAME}_test ${TESTS})
     target_link_libraries(${NAME}_test PRIVATE tnl_${NAME} tnl_flags GTest::gtest_main GTest::gmock)
-    tnl_unity(${NAME}_test ${TESTS})
+    if(TNL_UNITY)
+      tnl_unity(${NAME}_test ${TESTS})
+    endif()
     gtest_discover_tests(${NAME}_test TEST_PREFIX "${NAME}." DISCOVERY_TIMEOUT 60
       PROPERTIES TIMEOUT 600)
     add_dependencies(tests ${NAME}_test)
