@@ -3,7 +3,7 @@
 that go away, requests that are wrong. Every answer is compared with the one that the same request got
 alone; at the end no slot is taken, and the server's memory is what it was.
 
-    bench/serve_load.py --model DIR [--streams 1000] [--rounds 6] [--slots 64] [--program build/transnormer]
+    bench/serve_load.py --model DIR [--streams 1000] [--rounds 6] [--slots 64] [--device cuda --may-differ]
 
 Needs Python alone. Prints one line a round: streams, tokens, tokens/s and the share of the time that the
 engine was busy (what HTTP leaves idle is the rest), resident memory."""
@@ -134,7 +134,8 @@ async def load(arguments, server):
         seconds, after = time.monotonic() - begin, await server.metrics()
         refused = texts.count(None)
         wrong = sum(t is not None and t != alone[k] for t, k in zip(texts, kinds))
-        assert wrong == 0, f"{wrong} of {len(texts)} texts differ from those of the request alone"
+        assert arguments.may_differ or wrong == 0, \
+            f"{wrong} of {len(texts)} texts differ from those of the request alone"
         assert refused == 0, f"{refused} streams were refused"
         tokens = after["new_tokens_total"] - before["new_tokens_total"]
         busy = after["busy_seconds_total"] - before["busy_seconds_total"]
@@ -146,12 +147,13 @@ async def load(arguments, server):
         rough += [server.stream(bodies[k]) for k in good]
         draw.shuffle(rough)
         results = await asyncio.gather(*rough)
-        assert sorted(t for t in results if t is not None) == sorted(alone[k] for k in good)
+        assert arguments.may_differ or \
+            sorted(t for t in results if t is not None) == sorted(alone[k] for k in good)
         await idle(server)
         memory.append(server.memory())
         print(f"round {round_ + 1}: {len(texts)} streams, {tokens:.0f} tokens in {seconds:.1f} s, "
               f"{tokens / seconds:.0f} tokens/s, engine busy {100 * busy / seconds:.1f}% and alone "
-              f"{tokens / busy:.0f} tokens/s; resident {memory[-1]:.0f} MiB", flush=True)
+              f"{tokens / busy:.0f} tokens/s; {wrong} texts differ; resident {memory[-1]:.0f} MiB", flush=True)
     end = await idle(server)
     print(f"cancelled {end['requests_cancelled_total']:.0f}, slow readers dropped "
           f"{end['slow_readers_total']:.0f}, failed {end['requests_failed_total']:.0f}")
@@ -172,6 +174,8 @@ def main():
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--may-differ", action="store_true",
+                        help="count texts that differ: in bf16 rounding depends on how many write")
     parser.add_argument("--growth", type=float, default=0.05, help="of memory, at most")
     arguments = parser.parse_args()
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -63,7 +63,7 @@ def model(corpus, tmp_path_factory):
     root = tmp_path_factory.mktemp("model")
     run("tokenizer", "train", corpus / "0.jsonl", "-o", root / "tokenizer.model", "--vocab-size", "320")
     run("tokenize", corpus / "0.jsonl", corpus / "1.jsonl", "--tokenizer", root / "tokenizer.model", "-o", root / "data")
-    run("train", "--run", root / "run", *SMALL, f"data.train={root}/data", "train.steps=200",
+    run("train", "--run", root / "run", *SMALL, f"data.train={root}/data", "train.steps=300",
         "train.rows=4", "train.length=64", "train.threads=1", "optimizer.lr=5e-3", "eval.every=0", "train.device=cpu")
     return root / "run/checkpoints/latest"
 

@@ -10,14 +10,14 @@ namespace tnl {
 namespace {
 
 // A length is run this often at least, and for this long.
-constexpr double kSeconds = 0.5;
+constexpr double kLeastSeconds = 0.5;
 
 // f(), a first call uncounted, until both enough calls and enough time have passed: the median.
 template <class F> double median_seconds(int64_t repeats, F&& f) {
     f();
     std::vector<double> seconds;
     double total = 0;
-    for (int64_t i = 0; i < repeats || total < kSeconds; ++i) {
+    for (int64_t i = 0; i < repeats || total < kLeastSeconds; ++i) {
         seconds.push_back(f());
         total += seconds.back();
     }

@@ -8,7 +8,7 @@ namespace tnl {
 namespace {
 
 // For the shell, in single quotes unless there is nothing to quote.
-std::string quoted(const std::string& text) {
+std::string in_apostrophes(const std::string& text) {
     const bool plain = !text.empty() &&
                        text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
                                               "0123456789_-+=./:,@%") == std::string::npos;
@@ -23,7 +23,7 @@ std::string quoted(const std::string& text) {
 std::string slurm_script(const std::vector<SlurmStage>& stages, const SlurmOptions& options) {
     std::string command;
     for (const std::string& word : options.command)
-        command += (command.empty() ? "" : " ") + quoted(word);
+        command += (command.empty() ? "" : " ") + in_apostrophes(word);
     // Some memory beyond what the program keeps to, for the system's own accounting.
     const uint64_t megabytes = (options.memory + options.memory / 8) >> 20;
     std::string out = "#!/bin/sh\n"
@@ -44,7 +44,7 @@ std::string slurm_script(const std::vector<SlurmStage>& stages, const SlurmOptio
                            "--kill-on-invalid-dep=yes \"$@\" --wrap={})\n"
                            "echo \"{}: job $after\"\n",
                            stage.name, stage.pieces, "dedup-" + stage.name, tasks - 1,
-                           options.threads, megabytes, quoted(job), stage.name);
+                           options.threads, megabytes, in_apostrophes(job), stage.name);
     }
     return out;
 }

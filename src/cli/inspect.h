@@ -28,6 +28,7 @@ struct Inspection {
 };
 
 std::string format_bytes(double bytes); // 950 B, 12.3 MiB
+std::string count_of(int64_t n);        // 950, 12.3k
 
 // ---- inspect_model.cpp ----
 void inspect_presets(Inspection& out);

@@ -16,8 +16,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string count_of(int64_t n) { return format_count(static_cast<double>(n)); }
-
 // A field of trainer.json.
 template <class T> T field(const Json& json, const fs::path& file, const char* pointer) {
     try {
@@ -65,6 +63,8 @@ void fill(InspectOptions& o, int64_t rows, int64_t length, const std::string& dt
 }
 
 } // namespace
+
+std::string count_of(int64_t n) { return format_count(static_cast<double>(n)); }
 
 void inspect_weights(Inspection& out, const fs::path& directory, const ModelConfig& config) {
     if (!TensorFiles::present(directory)) {

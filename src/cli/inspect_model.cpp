@@ -12,8 +12,6 @@
 namespace tnl {
 namespace {
 
-std::string count_of(int64_t n) { return format_count(static_cast<double>(n)); }
-
 std::string variant_of(const ModelConfig& c) {
     if (c.is_llama()) return "LLaMA";
     return c.low_rank_gate() ? "TNL3" : "TransNormerLLM";

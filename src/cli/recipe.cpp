@@ -44,9 +44,9 @@ std::vector<std::string> texts_of(const Json& table, const std::string& place, c
     return out;
 }
 
-class Loader {
+class RecipeLoader {
   public:
-    explicit Loader(const fs::path& path) : base_(fs::absolute(path).parent_path()) {
+    explicit RecipeLoader(const fs::path& path) : base_(fs::absolute(path).parent_path()) {
         recipe_.file = path;
     }
     Recipe load() {
@@ -187,6 +187,6 @@ class Loader {
 
 } // namespace
 
-Recipe load_recipe(const fs::path& path) { return Loader(path).load(); }
+Recipe load_recipe(const fs::path& path) { return RecipeLoader(path).load(); }
 
 } // namespace tnl

@@ -84,7 +84,7 @@ Start begin(const TrainOptions& o) {
     return start;
 }
 
-std::string count_of(int64_t n) { return format_count(static_cast<double>(n)); }
+std::string short_count(int64_t n) { return format_count(static_cast<double>(n)); }
 
 void print_plan(std::FILE* out, const TrainConfig& c, const Model& model, const RunData& data,
                 Device& device, bool with_table) {
@@ -92,21 +92,21 @@ void print_plan(std::FILE* out, const TrainConfig& c, const Model& model, const 
     const int64_t tokens = c.train.steps * c.step_tokens();
     const MemoryPlan memory = plan_memory(c, model, device);
     fmt::print(out, "model   {} parameters: {} layers, width {}, {} heads, vocabulary {}\n",
-               count_of(model.params().parameter_count()), m.decoder_layers, m.decoder_embed_dim,
+               short_count(model.params().parameter_count()), m.decoder_layers, m.decoder_embed_dim,
                m.decoder_attention_heads, m.vocab_size);
     if (model.params().has_adapters())
         fmt::print(out, "lora    {} parameters of rank {} are trained, the others frozen: {}\n",
-                   count_of(model.params().trained_count()), c.train.lora.rank, c.init);
+                   short_count(model.params().trained_count()), c.train.lora.rank, c.init);
     fmt::print(out, "data    {}: {} tokens of {:.2f} bytes", c.data.train,
-               count_of(data.train.tokens()), data.train_source.bytes_per_token());
+               short_count(data.train.tokens()), data.train_source.bytes_per_token());
     if (data.train.learned_tokens() < data.train.tokens())
-        fmt::print(out, ", {} of them to be learned", count_of(data.train.learned_tokens()));
+        fmt::print(out, ", {} of them to be learned", short_count(data.train.learned_tokens()));
     if (data.validation)
-        fmt::print(out, "; held out: {} tokens", count_of(data.validation->tokens()));
+        fmt::print(out, "; held out: {} tokens", short_count(data.validation->tokens()));
     fmt::print(
         out, "\nsteps   {} of {} tokens ({} x {}{}): {} tokens, {:.2g} passes over the data\n",
         c.train.steps, c.step_tokens(), c.train.rows, c.train.length,
-        c.train.accumulate > 1 ? fmt::format(" x {}", c.train.accumulate) : "", count_of(tokens),
+        c.train.accumulate > 1 ? fmt::format(" x {}", c.train.accumulate) : "", short_count(tokens),
         static_cast<double>(tokens) / static_cast<double>(data.train.tokens()));
     fmt::print(out, "device  {}, {}, {:.2f} GiB\n", device.name(), c.train.dtype,
                static_cast<double>(memory.total) / 0x1p30);
@@ -149,8 +149,8 @@ void print_end(const TrainConfig& c, const Trainer& trainer, Trainer::Outcome ou
     const TrainerState& s = trainer.state();
     const bool finished = outcome == Trainer::Outcome::finished;
     fmt::print("{} {} of {} steps, {} tokens in {}; checkpoint {}\n",
-               finished ? "Finished:" : "Stopped after", s.step, c.train.steps, count_of(s.tokens),
-               format_duration(s.seconds), checkpoint.string());
+               finished ? "Finished:" : "Stopped after", s.step, c.train.steps,
+               short_count(s.tokens), format_duration(s.seconds), checkpoint.string());
     if (!finished)
         fmt::print("To go on:  transnormer train --run {}\n", c.run);
     else if (c.train.lora.rank > 0)

@@ -125,9 +125,14 @@ void Engine::Loop::fail_job(Job& job, const std::string& message) {
     if (!job.cancelled.exchange(true)) ++stats_.failed; // its sequences go as cancelled ones do
 }
 
-bool Engine::Loop::wait_for_work() {
-    std::unique_lock lock(mutex_);
+void Engine::Loop::count_running() {
+    const std::lock_guard lock(mutex_);
     stats_.running = static_cast<int64_t>(running_.size()) + (reading_ != nullptr);
+}
+
+bool Engine::Loop::wait_for_work() {
+    count_running();
+    std::unique_lock lock(mutex_);
     stats_.prefix_cache_entries = cache_.entries();
     stats_.prefix_cache_bytes = cache_.bytes();
     if (running_.empty() && !reading_) wake_.wait(lock, [&] { return ending_ || !queue_.empty(); });
@@ -214,6 +219,7 @@ void Engine::Loop::start(const std::vector<JobPtr>& jobs) {
         add(copy.job, copy.index, copy.row);
     }
     choose_newest(session_, pointers_to(running_, first), rows);
+    count_running(); // before anyone hears of them
     accept(first);
 }
 

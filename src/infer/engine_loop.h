@@ -44,6 +44,7 @@ class Engine::Loop {
     void check(const EngineRequest& request) const;
     void run();
     bool wait_for_work(); // false: the engine ends
+    void count_running(); // for stats()
     void drop_cancelled();
     void drop_done();
 

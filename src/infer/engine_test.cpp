@@ -214,6 +214,20 @@ TEST_F(EngineTest, ACancelledRequestIsSilentAndItsSlotFree) {
     engine.cancel(ticket); // of the past
 }
 
+TEST_F(EngineTest, WhatIsHeardOfIsCounted) {
+    Session s = session(2);
+    Engine engine(s, {});
+    int64_t running = -1; // at the first token
+    EngineEvents events;
+    events.token = [&](int64_t, const ScoredToken&) {
+        if (running < 0) running = engine.stats().running;
+        return true;
+    };
+    engine.submit(request_of(random_tokens(10, 5), 3, 1), std::move(events));
+    engine.drain();
+    EXPECT_EQ(running, 1);
+}
+
 TEST_F(EngineTest, CancelledWhileThePromptIsRead) {
     Session s = session(2);
     Engine engine(s, {});

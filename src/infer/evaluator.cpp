@@ -5,7 +5,7 @@
 namespace tnl {
 namespace {
 
-DType acc_of(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
+DType logits_type(DType dtype) { return dtype == DType::f64 ? DType::f64 : DType::f32; }
 
 void check_options(const Evaluator::Options& o) {
     TNL_CHECK(o.chunk >= 1 && o.sequences >= 1 && o.head_chunk >= 1,
@@ -18,12 +18,12 @@ void check_options(const Evaluator::Options& o) {
 Evaluator::Evaluator(const Model& model, Device& device, Tensor weights, Options options)
     : model_(model), device_(device), kernels_(kernels_for(device)), weights_(weights),
       options_(options), activations_(Arena::measuring("")), scratch_(Arena::measuring("")),
-      slopes_(upload_slopes(model.config(), device, acc_of(options.dtype))) {
+      slopes_(upload_slopes(model.config(), device, logits_type(options.dtype))) {
     TNL_CHECK(weights.is({model.params().flat_size()}) && weights.dtype == options.dtype,
               "weights are {} {}, wanted {} [{}]", name_of(weights.dtype), weights.shape_string(),
               name_of(options.dtype), model.params().flat_size());
     check_options(options);
-    const DType acc = acc_of(options.dtype);
+    const DType acc = logits_type(options.dtype);
     const ArenaSizes sizes = measure_loss(model, kernels_, options.dtype, options.chunk,
                                           options.sequences, options.head_chunk);
     activations_ = Arena("evaluation activations", device, sizes.activations.peak());

@@ -12,7 +12,7 @@ namespace {
 using testing::HostBatch;
 using testing::ModelBed;
 
-ModelConfig small_config() {
+ModelConfig evaluator_config() {
     ModelConfig c;
     c.vocab_size = 61;
     c.decoder_embed_dim = c.hidden_dim = 24;
@@ -52,7 +52,7 @@ DocumentLoss by_hand(ModelBed& bed, const std::vector<int32_t>& tokens) {
 
 // A document is read as a whole or not at all.
 TEST(Evaluator, LlamaWantsCallsAsLongAsDocuments) {
-    ModelConfig config = small_config();
+    ModelConfig config = evaluator_config();
     config.model_type = "llama";
     ModelBed bed(config, DType::f32, cpu_kernels(), 2);
     const auto docs = documents();
@@ -80,7 +80,7 @@ TEST(Evaluator, LlamaWantsCallsAsLongAsDocuments) {
 
 TEST(Evaluator, CallsOfAnySizeGiveTheWholeDocumentsLoss) {
     for (const auto& [dtype, tolerance] : {std::pair(DType::f64, 1e-12), {DType::f32, 3e-6}}) {
-        ModelBed bed(small_config(), dtype, cpu_kernels(), 2);
+        ModelBed bed(evaluator_config(), dtype, cpu_kernels(), 2);
         const auto docs = documents();
         for (const int64_t chunk : {1, 7, 64, 100, 1000})
             for (const int64_t sequences : {1, 3, 16}) {
@@ -99,7 +99,7 @@ TEST(Evaluator, CallsOfAnySizeGiveTheWholeDocumentsLoss) {
 }
 
 TEST(Evaluator, CountsOnlyTheTokensAskedFor) {
-    ModelBed bed(small_config(), DType::f64, cpu_kernels(), 2);
+    ModelBed bed(evaluator_config(), DType::f64, cpu_kernels(), 2);
     const auto docs = documents();
     std::vector<std::vector<uint8_t>> some, others;
     for (const auto& doc : docs) {
@@ -124,7 +124,7 @@ TEST(Evaluator, CountsOnlyTheTokensAskedFor) {
 }
 
 TEST(Evaluator, RefusesForeignTokens) {
-    ModelBed bed(small_config(), DType::f32, cpu_kernels());
+    ModelBed bed(evaluator_config(), DType::f32, cpu_kernels());
     Evaluator evaluator(bed.model, *bed.device, bed.weights, {});
     const std::vector<std::vector<int32_t>> docs{{1, 2, 61}};
     EXPECT_THROW(evaluator.losses(docs), Error);

@@ -9,7 +9,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) {
+double time_since(Clock::time_point start) {
     return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
@@ -62,7 +62,7 @@ class Generation {
         for (size_t i = static_cast<size_t>(first); i < active_.size(); ++i)
             if (const auto& restore = active_[i].request->restore) restore(static_cast<int64_t>(i));
         session_.prefill(first, prompts);
-        times_.prefill_seconds += seconds_since(start);
+        times_.prefill_seconds += time_since(start);
         choose_newest(session_, pointers_to(active_, static_cast<size_t>(first)), rows);
         accept(static_cast<size_t>(first));
     }
@@ -73,7 +73,7 @@ class Generation {
         ++times_.decode_steps;
         decode_step(session_, pointers_to(active_));
         accept(0);
-        times_.decode_seconds += seconds_since(start);
+        times_.decode_seconds += time_since(start);
     }
 
     void accept(size_t first) {

@@ -19,10 +19,9 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using testing::kSmallVocabulary;
 using testing::random_tokens;
 using testing::small_config;
-
-constexpr int64_t kVocabulary = testing::kSmallVocabulary;
 
 struct Form {
     QuantFormat layers, head;
@@ -170,8 +169,9 @@ TEST_P(Quantized, NeighboursDoNotMatter) {
         for (const size_t t : {0u, 1u, 2u, 3u, 4u}) {
             std::vector<int32_t> all;
             for (int64_t slot = 0; slot < slots; ++slot)
-                all.push_back(slot == mine ? tokens[t]
-                                           : static_cast<int32_t>((slot * 7 + 3) % kVocabulary));
+                all.push_back(slot == mine
+                                  ? tokens[t]
+                                  : static_cast<int32_t>((slot * 7 + 3) % kSmallVocabulary));
             among.decode(all);
             alone.decode(std::span(tokens).subspan(t, 1));
             EXPECT_TRUE(std::ranges::equal(among.logits(mine), alone.logits(0)));
@@ -184,7 +184,7 @@ TEST_P(Quantized, LossesAreFinite) {
     Evaluator evaluator(model, *device, weights, {DType::bf16, 32, 2, 16});
     const std::vector<std::vector<int32_t>> documents = {random_tokens(50, 4), random_tokens(9, 5)};
     for (const DocumentLoss& loss : evaluator.losses(documents))
-        EXPECT_NEAR(loss.nats / static_cast<double>(loss.tokens), std::log(kVocabulary), 2);
+        EXPECT_NEAR(loss.nats / static_cast<double>(loss.tokens), std::log(kSmallVocabulary), 2);
 }
 
 TEST_P(Quantized, TheEngineRunsIt) {

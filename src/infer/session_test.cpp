@@ -17,7 +17,7 @@ using testing::HostBatch;
 using testing::ModelBed;
 using testing::random_tokens;
 
-ModelConfig small_config(bool low_rank_gate) {
+ModelConfig session_config(bool low_rank_gate) {
     ModelConfig c;
     c.vocab_size = 61;
     c.decoder_embed_dim = c.hidden_dim = 24;
@@ -68,7 +68,7 @@ double state_distance(const Session& a, int64_t slot_a, const Session& b, int64_
 class SessionOfVariant : public ::testing::TestWithParam<bool> {
   protected:
     ModelBed bed(DType dtype) {
-        return ModelBed(small_config(GetParam()), dtype, cpu_kernels(), 2);
+        return ModelBed(session_config(GetParam()), dtype, cpu_kernels(), 2);
     }
 };
 INSTANTIATE_TEST_SUITE_P(Variants, SessionOfVariant, ::testing::Values(false, true),
@@ -163,7 +163,7 @@ TEST_P(SessionOfVariant, MoveAndResetAreAboutOneSlot) {
 // With few_rows, for which no CPU gains, in place of the calls that it stands for.
 TEST_P(SessionOfVariant, StepsOfFewRowsAreTheSteps) {
     for (const DType dtype : {DType::f64, DType::f32, DType::bf16}) {
-        ModelBed b(small_config(GetParam()), dtype, cpu_oracle_kernels(), 2);
+        ModelBed b(session_config(GetParam()), dtype, cpu_oracle_kernels(), 2);
         Kernels few = cpu_oracle_kernels();
         few.few_rows_pays = [](int64_t M, int64_t, DType) { return M <= kFewRows; };
         Session fused(b.model, *b.device, b.weights, {dtype, 3, 16, &few}),
@@ -208,7 +208,7 @@ TEST_P(SessionOfVariant, GreedyStepsAreTheSteps) {
 
 // A device that draws tokens itself writes what one does that hands out its logits.
 TEST(Session, TokensDrawnByTheDeviceAreThoseDrawnFromItsLogits) {
-    ModelBed b(small_config(true), DType::f32, cpu_kernels());
+    ModelBed b(session_config(true), DType::f32, cpu_kernels());
     std::vector<GenerateRequest> requests(6);
     for (size_t i = 0; i < requests.size(); ++i) {
         GenerateRequest& r = requests[i];
@@ -241,7 +241,7 @@ TEST(Session, TokensDrawnByTheDeviceAreThoseDrawnFromItsLogits) {
 }
 
 TEST(Session, ChoosesNoneWhereLogitsAreNotFinite) {
-    ModelBed b(small_config(false), DType::f32, cpu_kernels());
+    ModelBed b(session_config(false), DType::f32, cpu_kernels());
     for (int64_t i = 0; i < b.weights.size(); ++i) b.set(i, HUGE_VAL);
     Session session(b.model, *b.device, b.weights, {DType::f32, 1, 4});
     const std::vector<int32_t> next{1};
@@ -253,7 +253,7 @@ TEST(Session, ChoosesNoneWhereLogitsAreNotFinite) {
 }
 
 TEST(Session, TakesAStateThatWasComputedElsewhere) {
-    ModelBed b(small_config(true), DType::f32, cpu_kernels());
+    ModelBed b(session_config(true), DType::f32, cpu_kernels());
     Session from(b.model, *b.device, b.weights, {DType::f32, 3, 16});
     Session to(b.model, *b.device, b.weights, {DType::f32, 2, 16});
     prefill(from, 0, {random_tokens(5, 1), random_tokens(9, 2), random_tokens(40, 3)});
@@ -269,7 +269,7 @@ TEST(Session, TakesAStateThatWasComputedElsewhere) {
 }
 
 TEST(Session, MemoryIsMeasuredAndDoesNotDependOnTheText) {
-    ModelBed b(small_config(false), DType::f32, cpu_kernels());
+    ModelBed b(session_config(false), DType::f32, cpu_kernels());
     const Session::Options options{DType::f32, 2, 32};
     const Session::Memory memory = Session::measure(b.model, cpu_kernels(), options);
     const auto states = static_cast<size_t>(2 * b.model.config().state_bytes());
@@ -285,7 +285,7 @@ TEST(Session, MemoryIsMeasuredAndDoesNotDependOnTheText) {
 }
 
 TEST(Session, RefusesWhatDoesNotFit) {
-    ModelConfig config = small_config(false);
+    ModelConfig config = session_config(false);
     config.position_embeddings = 10;
     ModelBed b(config, DType::f32, cpu_kernels());
     Session session(b.model, *b.device, b.weights, {DType::f32, 1, 4});

@@ -17,7 +17,7 @@ using ::testing::HasSubstr;
 using testing::ModelBed;
 using testing::random_tokens;
 
-ModelConfig small_config(int64_t lrpe) {
+ModelConfig snapshot_config(int64_t lrpe) {
     ModelConfig c;
     c.vocab_size = 61;
     c.decoder_embed_dim = c.hidden_dim = 32;
@@ -52,7 +52,7 @@ class SnapshotTest : public ::testing::Test {
 
     const fs::path path = fs::temp_directory_path() / fmt::format("tnl-state-{}", ::getpid());
     const std::vector<int32_t> tokens = random_tokens(50, 3);
-    ModelBed bed{small_config(0), DType::f32, cpu_kernels(), 1};
+    ModelBed bed{snapshot_config(0), DType::f32, cpu_kernels(), 1};
 };
 
 TEST_F(SnapshotTest, GoesOnAsIfItHadNeverStopped) {
@@ -91,7 +91,7 @@ TEST_F(SnapshotTest, RefusesWhatIsNotItsOwn) {
     weights[0] += 1;
     EXPECT_THAT(failure(s), HasSubstr("another model's"));
     weights[0] -= 1;
-    const ModelBed other(small_config(1), DType::f32, cpu_kernels(), 1);
+    const ModelBed other(snapshot_config(1), DType::f32, cpu_kernels(), 1);
     Session of_other(other.model, *other.device, other.weights, {DType::f32, 1, 16});
     EXPECT_THAT(failure(of_other), HasSubstr("another model's"));
     fs::resize_file(path, fs::file_size(path) - 8);

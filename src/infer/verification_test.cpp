@@ -16,11 +16,11 @@ using ::testing::HasSubstr;
 using testing::HostBatch;
 using testing::ModelBed;
 
-constexpr int64_t kRows = 3, kLength = 37, kSteps = 4, kVocabulary = 61;
+constexpr int64_t kRows = 3, kLength = 37, kSteps = 4, kLogits = 61;
 
-ModelConfig small_config() {
+ModelConfig verification_config() {
     ModelConfig c;
-    c.vocab_size = kVocabulary;
+    c.vocab_size = kLogits;
     c.decoder_embed_dim = c.hidden_dim = 24;
     c.decoder_layers = 2;
     c.decoder_attention_heads = 3;
@@ -75,7 +75,7 @@ class VerificationTest : public ::testing::Test {
             at += s.size();
         }
         std::vector<double> logits = bed.logits(batch, nullptr, &states);
-        items["prefill_logits"] = {{kRows, kLength, kVocabulary}, logits};
+        items["prefill_logits"] = {{kRows, kLength, kLogits}, logits};
         for (size_t l = 0; l < 2; ++l)
             items[fmt::format("prefill_state.{}", l)] = {
                 {kRows, 3, bed.model.config().key_dim(static_cast<int64_t>(l)), 8},
@@ -89,13 +89,13 @@ class VerificationTest : public ::testing::Test {
         items[name] = {std::move(shape), {values.begin(), values.end()}, true};
     }
     void decode(std::vector<double> last, States& states) {
-        last.erase(last.begin(), last.end() - kRows * kLength * kVocabulary);
+        last.erase(last.begin(), last.end() - kRows * kLength * kLogits);
         std::vector<std::vector<double>> rows;
         for (int64_t b = 0; b < kRows; ++b) {
-            const auto end = last.begin() + (b + 1) * kLength * kVocabulary;
-            rows.emplace_back(end - kVocabulary, end);
+            const auto end = last.begin() + (b + 1) * kLength * kLogits;
+            rows.emplace_back(end - kLogits, end);
         }
-        std::vector<double> logits(static_cast<size_t>(kRows * kSteps * kVocabulary));
+        std::vector<double> logits(static_cast<size_t>(kRows * kSteps * kLogits));
         std::vector<int32_t> greedy(static_cast<size_t>(kRows * kSteps));
         for (int64_t step = 0; step < kSteps; ++step) {
             HostBatch next;
@@ -109,13 +109,12 @@ class VerificationTest : public ::testing::Test {
             for (int64_t b = 0; b < kRows; ++b) {
                 greedy[static_cast<size_t>(b * kSteps + step)] = next.ids[static_cast<size_t>(b)];
                 auto& row = rows[static_cast<size_t>(b)];
-                row.assign(after.begin() + b * kVocabulary, after.begin() + (b + 1) * kVocabulary);
-                std::copy(row.begin(), row.end(),
-                          logits.begin() + (b * kSteps + step) * kVocabulary);
+                row.assign(after.begin() + b * kLogits, after.begin() + (b + 1) * kLogits);
+                std::copy(row.begin(), row.end(), logits.begin() + (b * kSteps + step) * kLogits);
             }
         }
         add("greedy_ids", {kRows, kSteps}, greedy);
-        items["decode_logits"] = {{kRows, kSteps, kVocabulary}, logits};
+        items["decode_logits"] = {{kRows, kSteps, kLogits}, logits};
     }
     Verification run(DType dtype, int64_t chunk = 10) {
         const Recorded recorded(directory / "expected.safetensors", bed.model.config());
@@ -125,7 +124,7 @@ class VerificationTest : public ::testing::Test {
     }
 
     fs::path directory = fs::temp_directory_path() / fmt::format("tnl-verify-{}", ::getpid());
-    ModelBed bed{small_config(), DType::f64, cpu_oracle_kernels()};
+    ModelBed bed{verification_config(), DType::f64, cpu_oracle_kernels()};
     Items items;
 };
 
@@ -143,9 +142,9 @@ TEST_F(VerificationTest, HoldsInEveryDtypeAndForEveryPiece) {
 }
 
 TEST_F(VerificationTest, FindsOneWrongNumberAndItsPlace) {
-    for (const auto& [name, index] : {std::pair{"prefill_logits", kLength * kVocabulary - 2},
+    for (const auto& [name, index] : {std::pair{"prefill_logits", kLength * kLogits - 2},
                                       {"prefill_state.1", int64_t{70}},
-                                      {"decode_logits", kSteps * kVocabulary + 3}}) {
+                                      {"decode_logits", kSteps * kLogits + 3}}) {
         Items wrong = items;
         wrong[name].values[static_cast<size_t>(index)] += 1e-3;
         write(directory / "expected.safetensors", wrong);
@@ -164,10 +163,10 @@ TEST_F(VerificationTest, FindsOneWrongNumberAndItsPlace) {
 TEST_F(VerificationTest, LeavesOutMaskedPositions) {
     // Row 1 is masked at the left, row 2 at the right.
     for (const int64_t token : {kLength, kLength + 4, 3 * kLength - 1, 3 * kLength - 6})
-        items["prefill_logits"].values[static_cast<size_t>(token * kVocabulary)] += 1;
+        items["prefill_logits"].values[static_cast<size_t>(token * kLogits)] += 1;
     write(directory / "expected.safetensors", items);
     EXPECT_TRUE(run(DType::f32).ok());
-    items["prefill_logits"].values[static_cast<size_t>((kLength + 5) * kVocabulary)] += 1;
+    items["prefill_logits"].values[static_cast<size_t>((kLength + 5) * kLogits)] += 1;
     write(directory / "expected.safetensors", items);
     EXPECT_FALSE(run(DType::f32).ok());
 }

@@ -15,9 +15,9 @@ constexpr const char* kQuantMethod = "transnormer";
     fail("{}: field \"{}\" is {}, wanted {}", file, field, json_excerpt(value), wanted);
 }
 
-class Reader {
+class ConfigReader {
   public:
-    Reader(const Json& json, const std::string& file) : json_(json), file_(file) {}
+    ConfigReader(const Json& json, const std::string& file) : json_(json), file_(file) {}
 
     // A field that is absent, or null (which Hugging Face writes for "none"), keeps its default.
     template <class T> void operator()(const char* field, T& member, const char*) {
@@ -179,13 +179,13 @@ ModelConfig llama_of(const Json& json, const std::string& name) {
     c.tie_word_embeddings = false;
     c.pad_token_id = -1;
     c.torch_dtype = "float32";
-    llama_fields(c, Reader(json, name));
+    llama_fields(c, ConfigReader(json, name));
     if (const auto rope = json.find("rope_parameters"); rope != json.end() && rope->is_object())
-        Reader(*rope, name)("rope_theta", c.rope_theta, "");
+        ConfigReader(*rope, name)("rope_theta", c.rope_theta, "");
     c.hidden_dim = c.decoder_embed_dim;
     if (const auto D = json.find("head_dim"); D != json.end() && !D->is_null()) {
         int64_t width = 0;
-        Reader(json, name)("head_dim", width, "");
+        ConfigReader(json, name)("head_dim", width, "");
         if (width < 1 || width > (1 << 20)) wrong(name, "head_dim", *D, "1 to 1048576");
         if (c.decoder_attention_heads > 0 && c.decoder_attention_heads <= (1 << 20))
             c.hidden_dim = width * c.decoder_attention_heads;
@@ -230,9 +230,10 @@ ModelConfig config_of(const Json& json, const std::string& name) {
         if (const auto type = json.find("model_type"); type != json.end() && *type == "llama")
             config = llama_of(json, name);
         else
-            config.fields(Reader(json, name));
+            config.fields(ConfigReader(json, name));
         // Recent versions of transformers write dtype for torch_dtype.
-        if (!json.contains("torch_dtype")) Reader(json, name)("dtype", config.torch_dtype, "");
+        if (!json.contains("torch_dtype"))
+            ConfigReader(json, name)("dtype", config.torch_dtype, "");
         for (auto [field, id] : {std::pair{"pad_token_id", &config.pad_token_id},
                                  {"bos_token_id", &config.bos_token_id},
                                  {"eos_token_id", &config.eos_token_id}})

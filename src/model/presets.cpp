@@ -44,11 +44,12 @@ constexpr Preset kPresets[] = {
 // Transformers of the same size as the TransNormerLLM of the name behind the dash: as many layers,
 // as wide, as many heads, the head tied likewise. What the other has more of in the mixer, the
 // gate's matrix, goes into the gated unit: glu 99/32 C for 88/32 C. Within 0.4% of its parameters.
-constexpr const char* kLlama[] = {"llama-tiny", "llama-25M", "llama-60M", "llama-385M", "llama-1B"};
-constexpr std::string_view kPrefix = "llama-";
+constexpr const char* kLlamaPresets[] = {"llama-tiny", "llama-25M", "llama-60M", "llama-385M",
+                                         "llama-1B"};
+constexpr std::string_view kLlamaPrefix = "llama-";
 
 ModelConfig llama_preset(const std::string& name) {
-    ModelConfig c = model_preset(name.substr(kPrefix.size()));
+    ModelConfig c = model_preset(name.substr(kLlamaPrefix.size()));
     c.model_type = "llama";
     c.glu_dim = c.decoder_embed_dim * 99 / 32;
     c.no_scale_embedding = false; // its default: llama has no such choice
@@ -58,7 +59,8 @@ ModelConfig llama_preset(const std::string& name) {
 } // namespace
 
 ModelConfig model_preset(const std::string& name) {
-    if (std::ranges::find(kLlama, name) != std::end(kLlama)) return llama_preset(name);
+    if (std::ranges::find(kLlamaPresets, name) != std::end(kLlamaPresets))
+        return llama_preset(name);
     for (const Preset& p : kPresets) {
         if (name != p.name) continue;
         ModelConfig c;
@@ -84,7 +86,7 @@ ModelConfig model_preset(const std::string& name) {
 std::vector<std::string> model_preset_names() {
     std::vector<std::string> names;
     for (const Preset& p : kPresets) names.emplace_back(p.name);
-    names.insert(names.end(), std::begin(kLlama), std::end(kLlama));
+    names.insert(names.end(), std::begin(kLlamaPresets), std::end(kLlamaPresets));
     return names;
 }
 

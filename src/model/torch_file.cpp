@@ -12,7 +12,7 @@
 namespace tnl {
 namespace {
 
-constexpr size_t kMaxRank = 64;
+constexpr size_t kMostDimensions = 64;
 constexpr std::string_view kDict = "collections.OrderedDict",
                            kTensor = "torch._utils._rebuild_tensor_v2",
                            kParameter = "torch._utils._rebuild_parameter";
@@ -39,10 +39,11 @@ bool allowed(std::string_view global) {
     return global == kDict || global == kTensor || global == kParameter || find_storage(global);
 }
 
-class Reader {
+class PickleReader {
   public:
     using Kind = Pickled::Kind;
-    Reader(std::span<const std::byte> file, const std::string& name) : file_(file), name_(name) {}
+    PickleReader(std::span<const std::byte> file, const std::string& name)
+        : file_(file), name_(name) {}
 
     std::vector<TensorInfo> read() {
         check_format();
@@ -132,9 +133,9 @@ class Reader {
     }
     std::vector<int64_t> numbers(const Pickled& value, const std::string& tensor,
                                  const char* what) const {
-        if (value.kind != Kind::tuple || value.items.size() > kMaxRank)
+        if (value.kind != Kind::tuple || value.items.size() > kMostDimensions)
             wrong(value, fmt::format("tensor \"{}\": {} is {}, wanted a tuple of at most {}",
-                                     tensor, what, value.description(), kMaxRank));
+                                     tensor, what, value.description(), kMostDimensions));
         std::vector<int64_t> out;
         for (const Pickled* item : value.items) out.push_back(number(*item, tensor, what));
         return out;
@@ -230,7 +231,7 @@ class Reader {
 } // namespace
 
 std::vector<TensorInfo> parse_torch(std::span<const std::byte> file, const std::string& name) {
-    return Reader(file, name).read();
+    return PickleReader(file, name).read();
 }
 
 TorchFile::TorchFile(const std::filesystem::path& path)

@@ -19,9 +19,10 @@ constexpr uint16_t kExtra64 = 1;
 constexpr uint16_t kEncrypted = 1 | 1 << 6 | 1 << 13; // flags
 constexpr uint64_t kMaxComment = 65535;
 
-class Reader {
+class DirectoryReader {
   public:
-    Reader(std::span<const std::byte> file, const std::string& name) : file_(file), name_(name) {}
+    DirectoryReader(std::span<const std::byte> file, const std::string& name)
+        : file_(file), name_(name) {}
 
     std::vector<ZipEntry> read() {
         read_end();
@@ -181,7 +182,7 @@ bool is_zip(std::span<const std::byte> file) {
 }
 
 std::vector<ZipEntry> parse_zip(std::span<const std::byte> file, const std::string& name) {
-    return Reader(file, name).read();
+    return DirectoryReader(file, name).read();
 }
 
 } // namespace tnl

@@ -79,9 +79,9 @@ Stage gone_stage(const DedupJob& job, const PieceOptions& options, const std::st
         });
 }
 
-class Remover final : public PieceRemover {
+class KindRemover final : public PieceRemover {
   public:
-    explicit Remover(PieceKind kind) : kind_(kind) {}
+    explicit KindRemover(PieceKind kind) : kind_(kind) {}
     Left remove(std::string_view text, const std::vector<uint32_t>& going,
                 std::string& out) override {
         find_pieces(text, kind_, pieces_);
@@ -110,7 +110,7 @@ class Remover final : public PieceRemover {
 } // namespace
 
 MakeRemover piece_remover(PieceKind kind) {
-    return [kind] { return std::make_unique<Remover>(kind); };
+    return [kind] { return std::make_unique<KindRemover>(kind); };
 }
 
 std::vector<StageMaker> piece_stages(const DedupJob& job, const PieceOptions& options) {

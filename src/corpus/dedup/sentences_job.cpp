@@ -14,7 +14,9 @@ namespace tnl::corpus {
 namespace fs = std::filesystem;
 namespace {
 
-fs::path keys_path(size_t file) { return fs::path("keys") / fmt::format("{:05}.keys", file); }
+fs::path sentence_keys_path(size_t file) {
+    return fs::path("keys") / fmt::format("{:05}.keys", file);
+}
 
 // {hash, document, sentence}, sorted. By file the document is no key but says where a record lies.
 RecordLayout layout_of(FirstBy first) {
@@ -67,7 +69,7 @@ Json make_keys(const DedupJob& job, const SentenceOptions& options, size_t file,
             ++keys;
         });
     }
-    AtomicFile out(outputs.add(keys_path(file)));
+    AtomicFile out(outputs.add(sentence_keys_path(file)));
     sort.finish([&](std::span<const Numbers<3>> sorted) {
         out.write(sorted.data(), sorted.size() * sizeof(Numbers<3>));
     });
@@ -90,7 +92,7 @@ Json find_gone(const DedupJob& job, const SentenceOptions& options, int part, si
     const size_t memory = job.worker_memory(units);
     ExternalSort<2> gone(outputs.scratch(), "gone", memory / 3);
     EqualKeys equal(options.keep, gone);
-    SortedMerge(files_of_part(job, keys_path, layout, part, options.parts), memory / 2)
+    SortedMerge(files_of_part(job, sentence_keys_path, layout, part, options.parts), memory / 2)
         .run([&](std::span<const MergedRecord> records) {
             for (const MergedRecord& r : records) {
                 Numbers<3> numbers;
@@ -112,9 +114,10 @@ Stage gone_stage(const DedupJob& job, const SentenceOptions& options, const std:
                           });
 }
 
-class Remover final : public PieceRemover {
+class SentenceRemover final : public PieceRemover {
   public:
-    explicit Remover(const SentenceOptions& options) : options_(options), find_(options.words) {}
+    explicit SentenceRemover(const SentenceOptions& options)
+        : options_(options), find_(options.words) {}
 
     // A sentence goes with what is between it and the one before.
     Left remove(std::string_view text, const std::vector<uint32_t>& spans,
@@ -171,7 +174,7 @@ std::vector<StageMaker> sentence_stages(const DedupJob& job, const SentenceOptio
                      fmt::format("sentences={} words={} least={},{}", options.sentences,
                                  static_cast<int>(options.words), options.least_words,
                                  options.least_sentences),
-                     [&options] { return std::make_unique<Remover>(options); }, after);
+                     [&options] { return std::make_unique<SentenceRemover>(options); }, after);
              }}};
 }
 

@@ -169,7 +169,7 @@ Json find_gone(const DedupJob& job, const SubstringOptions& options, int part, s
                                             options.parts, units, outputs)}};
 }
 
-class Remover final : public PieceRemover {
+class SubstringRemover final : public PieceRemover {
   public:
     // numbers: beginnings and ends, in turn.
     Left remove(std::string_view text, const std::vector<uint32_t>& numbers,
@@ -245,7 +245,7 @@ std::vector<StageMaker> substring_stages(const DedupJob& job, const SubstringOpt
              }},
             {"filter", [&](Digest after) {
                  return piece_filter_stage(
-                     job, "substrings", [] { return std::make_unique<Remover>(); }, after);
+                     job, "substrings", [] { return std::make_unique<SubstringRemover>(); }, after);
              }}};
 }
 

@@ -75,7 +75,7 @@ constexpr CodeRange kIcons[] = {
     {0x1F9D0, 0x1F9FF}, {0x1FA60, 0x1FA6D}};
 
 // Ends of sentences in all scripts.
-constexpr CodeRange kTerminal[] = {
+constexpr CodeRange kTerminalRanges[] = {
     {0x21, 0x21},       {0x2E, 0x2E},       {0x3F, 0x3F},       {0x589, 0x589},
     {0x61D, 0x61F},     {0x6D4, 0x6D4},     {0x700, 0x702},     {0x7F9, 0x7F9},
     {0x837, 0x837},     {0x839, 0x839},     {0x83D, 0x83E},     {0x964, 0x965},
@@ -110,7 +110,7 @@ constexpr CodeRange kLaterTerminal[] = {{0x61D, 0x61E},     {0x837, 0x837},     
 std::span<const CodeRange> cased_letters() { return kCased; }
 std::span<const CodeRange> uncased_letters() { return kUncased; }
 std::span<const CodeRange> icons() { return kIcons; }
-std::span<const CodeRange> terminal_punctuation() { return kTerminal; }
+std::span<const CodeRange> terminal_punctuation() { return kTerminalRanges; }
 std::span<const CodeRange> terminal_not_of_sentences() { return kLaterTerminal; }
 
 } // namespace tnl::corpus
