@@ -75,6 +75,30 @@ __device__ inline void mma(FragmentC& c, const FragmentA& a, const FragmentB& b,
                    "r"(b.r[2 * half + 1]));
 }
 
+// (x & kMask) | kBits by one instruction; of two constants the compiler makes two.
+template <uint32_t kMask, uint32_t kBits> __device__ uint32_t and_or(uint32_t x) {
+    uint32_t out;
+    asm("lop3.b32 %0, %1, %2, %3, 0xea;\n" : "=r"(out) : "r"(x), "n"(kMask), "n"(kBits));
+    return out;
+}
+
+// 16 or 8 bytes of shared memory. Loads stay in the order of the program: together, before the
+// first is waited for.
+__device__ inline uint4 load_shared_16(const void* from) {
+    uint4 x;
+    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
+                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
+                 : "r"(shared_address(from)));
+    return x;
+}
+__device__ inline uint2 load_shared_8(const void* from) {
+    uint2 x;
+    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];\n"
+                 : "=r"(x.x), "=r"(x.y)
+                 : "r"(shared_address(from)));
+    return x;
+}
+
 // 16 bytes from global to shared memory, or 16 zero bytes (`from` is then not read).
 __device__ inline void copy_async_16(void* to, const void* from, bool valid) {
     asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;\n"

@@ -68,27 +68,13 @@ __device__ inline void store_for_codes(unsigned char* row, QuantFormat format, i
     *reinterpret_cast<uint32_t*>(to + place_of(format, i, false)) = first;
     *reinterpret_cast<uint32_t*>(to + place_of(format, i, true)) = second;
 }
-// Loads in the order of the program: together, before the first is waited for.
-__device__ inline uint4 pack_at(const unsigned char* from) {
-    uint4 x;
-    asm volatile("ld.shared.v4.u32 {%0, %1, %2, %3}, [%4];\n"
-                 : "=r"(x.x), "=r"(x.y), "=r"(x.z), "=r"(x.w)
-                 : "r"(shared_address(from)));
-    return x;
-}
-__device__ inline uint2 half_pack_at(const unsigned char* from) {
-    uint2 x;
-    asm volatile("ld.shared.v2.u32 {%0, %1}, [%2];\n"
-                 : "=r"(x.x), "=r"(x.y)
-                 : "r"(shared_address(from)));
-    return x;
-}
 // A lane's 16 of them, as pairs.
 struct CodeNumbers {
     uint32_t pairs[8];
     explicit __device__ CodeNumbers(const unsigned char* x) { // of the 512 at x
         const int lane = static_cast<int>(threadIdx.x) % kWarp;
-        const uint4 low = pack_at(x + lane * 16), high = pack_at(x + (kWarp + lane) * 16);
+        const uint4 low = load_shared_16(x + lane * 16),
+                    high = load_shared_16(x + (kWarp + lane) * 16);
         const uint32_t words[8] = {low.x, low.y, low.z, low.w, high.x, high.y, high.z, high.w};
 #pragma unroll
         for (int i = 0; i < 8; ++i) pairs[i] = words[i];
@@ -139,16 +125,14 @@ class Int4Sums {
     // Of a row, in the lanes that holds() tells.
     __device__ float of(int row) const {
         const bool odd = threadIdx.x & 4;
-        return odd ? c_[2 * row + 1] : c_[2 * row];
+        return odd ? c_.r[2 * row + 1] : c_.r[2 * row];
     }
     __device__ static bool holds() { return (threadIdx.x >> 3 & 3) == (threadIdx.x & 3); }
 
   private:
-    // Of the codes in bits 0 to 3 and 16 to 19. By one lop3: of two constants the compiler makes
-    // two.
+    // Of the codes in bits 0 to 3 and 16 to 19.
     __device__ static uint32_t numbers_of(uint32_t codes) {
-        uint32_t bits;
-        asm("lop3.b32 %0, %1, 0x000f000f, 0x43004300, 0xea;\n" : "=r"(bits) : "r"(codes));
+        uint32_t bits = and_or<0x000f000f, 0x43004300>(codes);
         __nv_bfloat162 pair;
         memcpy(&pair, &bits, 4);
         pair = __hsub2(pair, __floats2bfloat162_rn(136, 136));
@@ -157,12 +141,9 @@ class Int4Sums {
     }
     __device__ void add(uint32_t a0, uint32_t a1, uint32_t a2, uint32_t a3, uint32_t b0,
                         uint32_t b1) {
-        asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 "
-            "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};\n"
-            : "+f"(c_[0]), "+f"(c_[1]), "+f"(c_[2]), "+f"(c_[3])
-            : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1));
+        mma(c_, FragmentA{{a0, a1, a2, a3}}, FragmentB{{b0, b1, 0, 0}}, 0);
     }
-    float c_[4] = {0, 0, 0, 0};
+    FragmentC c_{};
 };
 
 __device__ inline float scale_at(const unsigned char* scales, int group) {
@@ -184,12 +165,13 @@ __device__ void multiply_block(float (&sums)[2], const unsigned char* block, int
         CodeNumbers numbers(x + 2 * first);
         float two[2];
         if constexpr (kBytes) {
-            const uint4 a = pack_at(block + at), b = pack_at(block + apart + at);
+            const uint4 a = load_shared_16(block + at), b = load_shared_16(block + apart + at);
             if (n - first < kCodesAtOnce) numbers.keep_if(wanted < n);
             two[0] = multiply_int8(a, numbers);
             two[1] = multiply_int8(b, numbers);
         } else {
-            const uint2 a = half_pack_at(block + at / 2), b = half_pack_at(block + apart + at / 2);
+            const uint2 a = load_shared_8(block + at / 2),
+                        b = load_shared_8(block + apart + at / 2);
             if (n - first < kCodesAtOnce) numbers.keep_if(wanted < n);
             Int4Sums halves[2]; // so that one need not wait for the other
             halves[0].add(a.x, b.x, numbers, 0);
