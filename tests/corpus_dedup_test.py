@@ -71,7 +71,7 @@ def corpus(tmp_path_factory):
     return sorted(root.iterdir())
 
 
-MODES = {"minhash": [], "exact": ["--mode", "exact"], "line": ["--mode", "line"], "sentence": ["--mode", "sentence"],
+MODES = {"minhash": [], "fast": ["--fast"], "exact": ["--mode", "exact"], "line": ["--mode", "line"], "sentence": ["--mode", "sentence"],
          "substring": ["--mode", "substring"], "ngram": ["--mode", "ngram", "--filter-size", "8M"]}
 
 
@@ -233,6 +233,18 @@ def test_index_of_an_earlier_corpus(corpus, tmp_path):
     assert new[1]["counts"]["indexed"] > 0
     # Whole clusters go where the earlier corpus has a part: never more than in one run over all.
     assert kept == wanted
+
+
+def test_fast_finds_as_much(corpus, tmp_path):
+    """Other numbers than datatrove's, nearly the same documents: those that go, or the one that stays for them."""
+    gone = {}
+    for name, options in {"plain": [], "fast": ["--fast"]}.items():
+        dedup(*corpus, "-o", tmp_path / name, *options)
+        gone[name] = {r["id"] for f in (tmp_path / name / "dropped").iterdir() for r in lines_of(f)}
+    both = gone["plain"] & gone["fast"]
+    assert len(gone["plain"]) > 500
+    assert len(both) > 0.95 * max(len(gone["plain"]), len(gone["fast"]))
+    assert "--fast" in dedup(*corpus, "-o", tmp_path / "x", "--fast", "--hash", "sha1", code=USAGE).stderr
 
 
 def test_lines_paragraphs_urls(tmp_path):

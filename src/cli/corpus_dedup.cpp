@@ -50,6 +50,7 @@ struct DedupCommand {
     int parts = 0;
     // Of several modes.
     int words_of_ngram = 0;
+    bool fast = false;
     WordCut words = WordCut::english;
     Keep keep = Keep::first;
     std::vector<std::string> indexes;
@@ -105,6 +106,11 @@ std::vector<StageMaker> make_stages(DedupCommand& c, const DedupJob& job) {
         c.minhash.parts = c.pieces.parts = c.sentences.parts = c.substrings.parts = c.ngrams.parts =
             c.parts;
     c.pieces.keep = c.sentences.keep = c.substrings.keep = c.keep;
+    if (c.fast) {
+        c.words = WordCut::spaces;
+        c.minhash.shingles.hash = ShingleHash::words;
+        c.minhash.signature = SignatureKind::one_permutation;
+    }
     c.minhash.shingles.cut = c.ngrams.shingles.cut = c.words;
     if (c.words_of_ngram > 0) c.minhash.shingles.words = c.ngrams.shingles.words = c.words_of_ngram;
     c.minhash.shingles.simplify.numbers = c.ngrams.shingles.simplify.numbers = !c.keep_numbers;
@@ -211,6 +217,17 @@ std::vector<std::string> written_options(const CLI::App& command) {
 void add_minhash_options(CLI::App& command, DedupCommand& c) {
     MinHashOptions& o = c.minhash;
     const std::vector<Mode> minhash = {Mode::minhash}, grams = {Mode::minhash, Mode::ngram};
+    CLI::Option* const hash =
+        add_choice(command, "--hash", o.shingles.hash,
+                   "Hash of a shingle: of its text, as datatrove does, or of its words' hashes");
+    CLI::Option* const signature = add_choice(
+        command, "--signature", o.signature,
+        "Numbers of a signature: each the least of a hash of its own of all shingles, as "
+        "datatrove does, or all from one hash");
+    CLI::Option* const words =
+        add_choice(command, "--words", c.words,
+                   "What words are: as spaCy's blank pipeline of English or of all languages "
+                   "cuts, or between spaces");
     c.known = {
         {command
              .add_option("--ngram", c.words_of_ngram,
@@ -223,11 +240,17 @@ void add_minhash_options(CLI::App& command, DedupCommand& c) {
          minhash},
         {command.add_option("--rows", o.bands.rows, "Hashes of a band"), minhash},
         {command.add_option("--seed", o.seed, "Of the hash functions"), minhash},
-        {add_choice(command, "--hash", o.shingles.hash, "Hash of a shingle"), minhash},
-        {add_choice(command, "--words", c.words,
-                    "What words are: as spaCy's blank pipeline of English or of all languages "
-                    "cuts, or between spaces"),
-         {Mode::minhash, Mode::sentence, Mode::ngram}},
+        {hash, minhash},
+        {signature, minhash},
+        {words, {Mode::minhash, Mode::sentence, Mode::ngram}},
+        {command
+             .add_flag("--fast", c.fast,
+                       "Short for --hash words --words spaces --signature one-permutation: other "
+                       "duplicates than datatrove's, as many on average")
+             ->excludes(hash)
+             ->excludes(words)
+             ->excludes(signature),
+         minhash},
         {command.add_flag("--keep-numbers", c.keep_numbers, "Tell numbers apart; else all are 0"),
          grams},
         {command.add_flag("--weekdays", o.shingles.simplify.weekdays,

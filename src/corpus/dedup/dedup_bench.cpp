@@ -1,5 +1,6 @@
 // Parts of deduplication on one core, on text like English: bytes of text a second.
 #include "corpus/dedup/minhash.h"
+#include "corpus/dedup/one_permutation.h"
 #include "corpus/dedup/shingles.h"
 #include "corpus/dedup/sorted_merge.h"
 
@@ -80,6 +81,9 @@ void bench_shingles(benchmark::State& state, WordCut cut, ShingleHash hash) {
 BENCHMARK_CAPTURE(bench_shingles, spaces_xxh64, WordCut::spaces, ShingleHash::xxh64)
     ->Arg(0)
     ->Arg(1);
+BENCHMARK_CAPTURE(bench_shingles, spaces_words, WordCut::spaces, ShingleHash::words)
+    ->Arg(0)
+    ->Arg(1);
 BENCHMARK_CAPTURE(bench_shingles, english_xxh64, WordCut::english, ShingleHash::xxh64)
     ->Arg(0)
     ->Arg(1);
@@ -100,6 +104,20 @@ void bench_signature(benchmark::State& state, ShingleHash hash) {
 }
 BENCHMARK_CAPTURE(bench_signature, xxh64, ShingleHash::xxh64)->Arg(0)->Arg(1);
 BENCHMARK_CAPTURE(bench_signature, sha1, ShingleHash::sha1)->Arg(0)->Arg(1);
+
+void bench_fast_signature(benchmark::State& state) {
+    ShingleOptions options;
+    options.cut = WordCut::spaces;
+    options.hash = ShingleHash::words;
+    Shingler shingler(options);
+    const OnePermutationHasher hasher(1, 112);
+    uint64_t signature[112];
+    each_document(state, [&](const std::string& text) {
+        hasher.signature(shingler(text), signature);
+        benchmark::DoNotOptimize(signature);
+    });
+}
+BENCHMARK(bench_fast_signature)->ArgName("foreign")->Arg(0)->Arg(1);
 
 // Of 112 hashes: shingles a second.
 void bench_minhash(benchmark::State& state, MinHashLoop loop) {

@@ -4,11 +4,18 @@
 #include "base/threads.h"
 #include "corpus/dedup/duplicates.h"
 #include "corpus/dedup/minhash.h"
+#include "corpus/dedup/one_permutation.h"
 
 #include <algorithm>
 
 namespace tnl::corpus {
 namespace fs = std::filesystem;
+
+std::vector<std::pair<std::string_view, SignatureKind>> enum_names(SignatureKind) {
+    return {{"minhash", SignatureKind::minhash},
+            {"one-permutation", SignatureKind::one_permutation}};
+}
+
 namespace {
 
 std::string simplify_parameters(const SimplifyOptions& s) {
@@ -39,7 +46,15 @@ Json sign_file(const DedupJob& job, const MinHashOptions& options, size_t file, 
     for (int i = 0; i < threads.size(); ++i)
         signers.push_back(
             std::make_unique<Signer>(input.path, reader.format(), records, options.shingles));
-    const MinHasher hasher(options.seed, options.bands.hashes());
+    const size_t hashes = options.bands.hashes();
+    const MinHasher by_each(options.seed, hashes);
+    const OnePermutationHasher by_one(options.seed, hashes);
+    const auto sign = [&](std::span<const uint64_t> shingles, uint64_t* out) {
+        if (options.signature == SignatureKind::minhash)
+            by_each.signature(shingles, out);
+        else
+            by_one.signature(shingles, out);
+    };
     SignatureWriter writer(outputs.scratch() / "signatures", static_cast<uint32_t>(file),
                            options.bands, job.worker_memory(units) / 2);
 
@@ -48,7 +63,7 @@ Json sign_file(const DedupJob& job, const MinHashOptions& options, size_t file, 
     std::vector<uint64_t> signatures;
     uint64_t documents = 0, bytes = 0, empties = 0;
     for (Chunk chunk; reader.next(chunk);) {
-        const size_t n = chunk.records.size(), hashes = hasher.hashes();
+        const size_t n = chunk.records.size();
         kinds.assign(n, none);
         signatures.resize(n * hashes);
         std::vector<uint64_t> bytes_of(static_cast<size_t>(threads.size()));
@@ -63,7 +78,7 @@ Json sign_file(const DedupJob& job, const MinHashOptions& options, size_t file, 
                 bytes_of[r] += text.size();
                 const auto shingles = signer.shingler(text);
                 kinds[i] = shingles.empty() ? short_text : signed_text;
-                if (!shingles.empty()) hasher.signature(shingles, &signatures[i * hashes]);
+                if (!shingles.empty()) sign(shingles, &signatures[i * hashes]);
             }
         });
         for (const uint64_t some : bytes_of) bytes += some;
@@ -86,12 +101,14 @@ Json sign_file(const DedupJob& job, const MinHashOptions& options, size_t file, 
 
 Stage sign_stage(const DedupJob& job, const MinHashOptions& options, const std::string& after) {
     return stage_of_files(job, "signatures",
-                          fmt::format("{} words={} hash={} simplify={} bands={}x{} seed={} cut={}",
+                          fmt::format("{} words={} hash={} simplify={} bands={}x{} seed={} cut={} "
+                                      "signature={}",
                                       job.record_parameters(), options.shingles.words,
                                       static_cast<int>(options.shingles.hash),
                                       simplify_parameters(options.shingles.simplify),
                                       options.bands.bands, options.bands.rows, options.seed,
-                                      static_cast<int>(options.shingles.cut)),
+                                      static_cast<int>(options.shingles.cut),
+                                      static_cast<int>(options.signature)),
                           after, [&job, &options](size_t file, UnitOutputs& outputs) {
                               return sign_file(job, options, file, job.inputs.size(), outputs);
                           });

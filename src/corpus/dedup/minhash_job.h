@@ -12,8 +12,14 @@
 
 namespace tnl::corpus {
 
+// How numbers are made of shingles: as datatrove does (minhash.h), or by one hash of each
+// (one_permutation.h).
+enum class SignatureKind { minhash, one_permutation };
+std::vector<std::pair<std::string_view, SignatureKind>> enum_names(SignatureKind);
+
 struct MinHashOptions {
     ShingleOptions shingles;
+    SignatureKind signature = SignatureKind::minhash;
     Bands bands;
     uint32_t seed = 1;
     int parts = 1; // of each band, for more tasks than bands

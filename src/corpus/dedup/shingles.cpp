@@ -18,7 +18,8 @@ Sha1Loop sha1_loop() {
 }
 
 std::vector<std::pair<std::string_view, ShingleHash>> enum_names(ShingleHash) {
-    return {{"xxh64", ShingleHash::xxh64}, {"sha1", ShingleHash::sha1}};
+    return {
+        {"xxh64", ShingleHash::xxh64}, {"sha1", ShingleHash::sha1}, {"words", ShingleHash::words}};
 }
 
 std::vector<std::pair<std::string_view, WordCut>> enum_names(WordCut) {
@@ -84,10 +85,17 @@ std::span<const uint64_t> Shingler::operator()(std::string_view text) {
         find_words();
     const auto n = static_cast<size_t>(options_.words);
     shingles_.resize(words_.size() < n ? 0 : words_.size() - n + 1);
-    if (options_.hash == ShingleHash::xxh64)
+    switch (options_.hash) {
+    case ShingleHash::xxh64:
         hash_xxh64();
-    else
+        break;
+    case ShingleHash::sha1:
         hash_sha1();
+        break;
+    case ShingleHash::words:
+        hash_words();
+        break;
+    }
     return shingles_;
 }
 
@@ -194,6 +202,22 @@ void Shingler::hash_xxh64() {
     each_ngram([&](size_t i, std::string_view ngram) {
         shingles_[i] = XXH64(ngram.data(), ngram.size(), 0);
     });
+}
+
+// A polynomial in the words' hashes, so that the next one comes from the one before.
+void Shingler::hash_words() {
+    constexpr uint64_t kBase = 0x9e3779b97f4a7c15ULL;
+    const auto n = static_cast<size_t>(options_.words);
+    uint64_t beyond = 1, sum = 0; // kBase^n
+    for (size_t i = 0; i < n; ++i) beyond *= kBase;
+    word_hashes_.resize(words_.size());
+    for (size_t i = 0; i < words_.size(); ++i) {
+        const Word& word = words_[i];
+        word_hashes_[i] = XXH3_64bits(text_->data() + word.begin, word.end - word.begin);
+        sum = sum * kBase + word_hashes_[i];
+        if (i >= n) sum -= word_hashes_[i - n] * beyond;
+        if (i + 1 >= n) shingles_[i + 1 - n] = XXH64_avalanche(sum);
+    }
 }
 
 void Shingler::hash_sha1() {

@@ -17,8 +17,9 @@
 namespace tnl::corpus {
 
 // Of the n-gram's words, joined by spaces, as UTF-8: xxh64 with seed 0; or the first eight bytes of
-// SHA-1, little-endian. Both as in datatrove.
-enum class ShingleHash { xxh64, sha1 };
+// SHA-1, little-endian. Both as in datatrove. words: of the words' own hashes (XXH3), each of which
+// is made once.
+enum class ShingleHash { xxh64, sha1, words };
 std::vector<std::pair<std::string_view, ShingleHash>> enum_names(ShingleHash);
 
 // spaces: what stands between two spaces of the simplified text. english, common: these, cut
@@ -50,6 +51,7 @@ class Shingler {
     template <class F> void each_ngram(F&& take);
     void hash_xxh64();
     void hash_sha1();
+    void hash_words();
 
     ShingleOptions options_;
     std::unique_ptr<Lexicon> lexicon_; // null: spaces
@@ -66,7 +68,7 @@ class Shingler {
     std::vector<uint32_t> breaks_;
     std::vector<uint32_t> tokens_;
     std::vector<Message> messages_;
-    std::vector<uint64_t> shingles_;
+    std::vector<uint64_t> shingles_, word_hashes_;
 };
 
 } // namespace tnl::corpus

@@ -87,6 +87,30 @@ TEST(Shingles, AreDatatroves) {
     for (size_t i = 0; i < 8; ++i) EXPECT_EQ(signature[i], wanted[i]) << i;
 }
 
+// Of the words' own hashes: the same for the same words in the same order, wherever they stand, and
+// told apart otherwise.
+TEST(Shingles, OfWordsAreFunctionsOfTheNgram) {
+    ShingleOptions options;
+    options.words = 3;
+    options.cut = WordCut::spaces;
+    options.hash = ShingleHash::words;
+    Shingler shingler(options);
+    const auto of = [&](const std::string& text) {
+        const auto shingles = shingler(text);
+        return std::vector<uint64_t>(shingles.begin(), shingles.end());
+    };
+    const auto text = of("a b c d a b c e b a c d");
+    ASSERT_EQ(text.size(), 10U);
+    EXPECT_EQ(text[0], text[4]); // a b c
+    EXPECT_EQ(text[0], of("x y z a b c")[3]);
+    EXPECT_EQ(text[9], of("b a c d")[1]);
+    const std::set<uint64_t> distinct(text.begin(), text.end());
+    EXPECT_EQ(distinct.size(), 9U);
+    EXPECT_NE(of("ab c d")[0], of("a bc d")[0]);
+    EXPECT_NE(of("a b c")[0], of("c b a")[0]);
+    EXPECT_TRUE(of("a b").empty());
+}
+
 TEST(Shingles, ShortTextsHaveNone) {
     Shingler shingler({});
     EXPECT_TRUE(shingler("").empty());
