@@ -9,7 +9,8 @@ sharing the embedding's storage), with random weights; computes logits, states a
 continuation of random tokens in f64 with PyTorch, by the quadratic form; then runs
 
     transnormer import RELEASED -o IMPORTED        what torch.save wrote, read without torch
-    transnormer verify --model IMPORTED ...        in f32 and in bf16, on the device
+    transnormer verify --model IMPORTED ...        in f32, on the device (the bound of bf16 comes from
+                                                   plain loops on the CPU: hours for such a size)
     transnormer export IMPORTED -o EXPORTED        whose every tensor must be the one written, bit by bit
 
 Needs PyTorch, not the project's Python package. Ends with 1 where anything differs.
@@ -196,9 +197,8 @@ def main():
     print(f"{options.preset}: {count:,} parameters", flush=True)
 
     run("import", "import", released, "-o", imported)
-    for dtype in ("f32", "bf16"):
-        run(f"verify {dtype}", "verify", "--model", imported, "--device", options.device, "--dtype",
-            dtype, "--expected", folder / "expected.safetensors")
+    run("verify", "verify", "--model", imported, "--device", options.device, "--dtype", "f32",
+        "--expected", folder / "expected.safetensors")
     run("export", "export", imported, "-o", exported, "--dtype", "bf16")
     found = {}
     for file in sorted(exported.glob("*.safetensors")):
