@@ -10,7 +10,7 @@ continuation of random tokens in f64 with PyTorch, by the quadratic form; then r
 
     transnormer import RELEASED -o IMPORTED        what torch.save wrote, read without torch
     transnormer verify --model IMPORTED ...        in f32, on the device (the bound of bf16 comes from
-                                                   plain loops on the CPU: hours for such a size)
+                                                   plain loops on the CPU, too slow for such a size)
     transnormer export IMPORTED -o EXPORTED        whose every tensor must be the one written, bit by bit
 
 Needs PyTorch, not the project's Python package. Ends with 1 where anything differs.

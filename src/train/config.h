@@ -157,7 +157,10 @@ struct CheckpointConfig {
     std::string dtype = "auto";
 
     template <class V> void fields(V&& visit) {
-        visit("every", every, "steps between checkpoints; 0: only at the end");
+        visit("every", every,
+              "steps between checkpoints; 0: only at the end. They are written beside the steps, "
+              "from "
+              "a copy in the host's memory, where twice its size is free");
         visit("keep", keep, "checkpoints kept, the latest ones; 0: all");
         visit("keep_best", keep_best, "also keep the one with the lowest held-out loss");
         visit("dtype", dtype,
