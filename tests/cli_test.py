@@ -453,8 +453,8 @@ def test_benches_take_llama_presets(tmp_path):
     assert (longer["model_flops_per_token"] - out["model_flops_per_token"]
             == pytest.approx(12 * 3 * 128 * 16))
     out = as_json("bench", "length", "--preset", "llama-tiny", "--lengths", "128,16",
-                  "--step-tokens", "64", "--longest-step", "64", "--format", "json", "--plot",
-                  tmp_path / "speed.svg")
+                  "--step-tokens", "64", "--longest-step", "64", "--rounds", 1, "--format", "json",
+                  "--plot", tmp_path / "speed.svg")
     assert [row["length"] for row in out["rows"]] == [16, 128]
     for row in out["rows"]:  # trained alone, on whole sequences
         assert row["train_tokens_per_second"] > 0 and "decode_tokens_per_second" not in row
@@ -477,8 +477,8 @@ def test_plot_draws_svg_and_png(trained, tmp_path):
 
 def test_bench_length_measures_and_draws(tmp_path):
     out = as_json("bench", "length", "--preset", "tiny", "--lengths", "128,16", "--step-tokens",
-                  "64", "--longest-step", "64", "--decode-tokens", "4", "--format", "json",
-                  "--plot", tmp_path / "speed.svg")
+                  "64", "--longest-step", "64", "--decode-tokens", "4", "--rounds", 1, "--format",
+                  "json", "--plot", tmp_path / "speed.svg")
     assert [row["length"] for row in out["rows"]] == [16, 128]
     for row in out["rows"]:  # the longer one in two pieces, the state passed on
         assert row["train_tokens_per_second"] > 0
