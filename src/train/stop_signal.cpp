@@ -1,5 +1,6 @@
 #include "train/stop_signal.h"
 
+#include <atomic>
 #include <csignal>
 #include <cstring>
 #include <unistd.h>
@@ -7,12 +8,13 @@
 namespace tnl {
 namespace {
 
-volatile std::sig_atomic_t stop_requested = 0;
+// A signal may come to any thread: one that writes a checkpoint, say.
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free); // as a handler needs it
 struct sigaction former_interrupt, former_terminate;
 
 void on_signal(int) {
-    if (stop_requested) _exit(130);
-    stop_requested = 1;
+    if (stop_requested.exchange(true)) _exit(130);
     constexpr char kMessage[] =
         "\nFinishing this step, then saving; once more to stop at once without saving.\n";
     [[maybe_unused]] const ssize_t n = write(STDERR_FILENO, kMessage, sizeof(kMessage) - 1);
@@ -21,7 +23,7 @@ void on_signal(int) {
 } // namespace
 
 StopSignal::StopSignal() {
-    stop_requested = 0;
+    stop_requested = false;
     struct sigaction action = {};
     action.sa_handler = on_signal;
     action.sa_flags = SA_RESTART; // writes of a checkpoint go on
@@ -34,6 +36,6 @@ StopSignal::~StopSignal() {
     sigaction(SIGTERM, &former_terminate, nullptr);
 }
 
-bool StopSignal::requested() { return stop_requested != 0; }
+bool StopSignal::requested() { return stop_requested; }
 
 } // namespace tnl
