@@ -151,6 +151,25 @@ def test_slurm_script(corpus, single, tmp_path):
     assert outputs(out) == single["minhash"]
 
 
+def test_slurm_script_of_filter(corpus, tmp_path):
+    """A command of one stage: one array, no more tasks than inputs, the same files as without it."""
+    for name in ("bin", "jobs"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bin/sbatch").write_text(SBATCH)
+    (tmp_path / "bin/sbatch").chmod(0o755)
+    begin = [BINARY, "corpus", "filter", *corpus, "--rules", "gopher", "--set", "gopher_quality.min_doc_words=20"]
+    subprocess.run([*begin, "-o", tmp_path / "plain"], check=True, capture_output=True)
+    script = subprocess.run([*begin, "-o", tmp_path / "out", "--emit-slurm"], check=True, capture_output=True,
+                            text=True).stdout
+    assert not (tmp_path / "out").exists()
+    assert f"--array=0-{len(corpus) - 1} " in script and "--stage" not in script
+    done = subprocess.run(["sh", "-c", script], capture_output=True, text=True, env={
+        **os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "JOBS": str(tmp_path / "jobs")})
+    assert done.returncode == OK, done.stderr + (tmp_path / "jobs/log").read_text()
+    assert done.stdout.startswith("filter: job ")
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "plain")
+
+
 def test_a_stage_needs_those_before(corpus, tmp_path):
     error = dedup(*corpus, "-o", tmp_path, "--stage", "clusters", code=FAILED).stderr
     assert "5 of 5 pieces of stage 'signatures' are not done" in error

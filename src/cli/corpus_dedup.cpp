@@ -57,10 +57,8 @@ struct DedupCommand {
     std::string stage = "all";
     bool keep_numbers = false;
     bool json = false;
-    bool emit_slurm = false;
-    SlurmOptions slurm;
-    std::function<std::vector<std::string>()> written; // the command line, without --emit-slurm
-    struct Known {                                     // an option that not all modes look at
+    SlurmCommand slurm;
+    struct Known { // an option that not all modes look at
         const CLI::Option* option;
         std::vector<Mode> by;
     };
@@ -136,14 +134,11 @@ std::vector<StageMaker> make_stages(DedupCommand& c, const DedupJob& job) {
 }
 
 // The pieces of work of a stage, told without making any.
-int emit_slurm(DedupCommand& c, const std::vector<StageMaker>& makers) {
+int emit_slurm(const DedupCommand& c, const std::vector<StageMaker>& makers) {
     std::vector<SlurmStage> stages;
     for (const StageMaker& maker : makers)
-        stages.push_back({maker.name, maker.make("").units.size()});
-    c.slurm.threads = std::max(1, c.corpus.threads);
-    c.slurm.memory = c.corpus.memory;
-    c.slurm.command = c.written();
-    fmt::print("{}", slurm_script(stages, c.slurm));
+        stages.push_back({maker.name, maker.make("").units.size(), true});
+    fmt::print("{}", c.slurm.script(stages, c.corpus));
     return kOk;
 }
 
@@ -160,7 +155,7 @@ int run_dedup(DedupCommand& c) {
         names += ", " + stage.name;
         known = known || stage.name == c.stage;
     }
-    if (c.emit_slurm) return emit_slurm(c, stages);
+    if (c.slurm.emit) return emit_slurm(c, stages);
     if (!known) throw UsageError(fmt::format("--stage '{}', wanted all{}", c.stage, names));
 
     Workspace workspace(job.output, {});
@@ -191,27 +186,6 @@ int run_dedup(DedupCommand& c) {
                    static_cast<double>(count("bytes")) * 1e-6);
     }
     return kOk;
-}
-
-// The program and what was given to the command, but for what the script says itself.
-std::vector<std::string> written_options(const CLI::App& command) {
-    std::error_code error;
-    const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", error);
-    std::vector<std::string> out = {error ? "transnormer" : self.string(), "corpus", "dedup"};
-    for (const CLI::Option* option : command.get_options()) {
-        const std::string name = option->get_name();
-        const bool own = name.starts_with("--slurm") || name == "--emit-slurm" ||
-                         name == "--stage" || name == "--threads" || name == "--memory" ||
-                         name == "--task" || name == "--world";
-        if (own || option->count() == 0) continue;
-        const bool flag = option->get_items_expected_max() == 0;
-        if (flag) out.push_back(name);
-        for (const std::string& value : flag ? std::vector<std::string>{} : option->results()) {
-            if (name.starts_with("-")) out.push_back(name);
-            out.push_back(value);
-        }
-    }
-    return out;
 }
 
 void add_minhash_options(CLI::App& command, DedupCommand& c) {
@@ -347,13 +321,7 @@ void add_corpus_dedup_command(CLI::App& group) {
         ->default_str("");
     add_minhash_options(*command, *c);
     add_piece_options(*command, *c);
-    command->add_flag("--emit-slurm", c->emit_slurm,
-                      "Print a script that runs this on a cluster, and do nothing");
-    command->add_option("--slurm-tasks", c->slurm.tasks, "Most tasks of a stage")
-        ->check(CLI::PositiveNumber);
-    command->add_option("--slurm-array-limit", c->slurm.array_limit, "The cluster's MaxArraySize")
-        ->check(CLI::PositiveNumber);
-    c->written = [command] { return written_options(*command); };
+    add_slurm_options(*command, c->slurm);
     command->add_flag("--json", c->json, "Print the stages as JSON");
     command->footer(
         "The output directory holds all stages' files and manifest/, what was made of what: a run "

@@ -1,7 +1,7 @@
 // transnormer corpus filter: documents that are worth training on, by rules.
 #include "cli/cli.h"
 #include "cli/commands.h"
-#include "cli/corpus_options.h"
+#include "cli/corpus_slurm.h"
 #include "corpus/filter/filter_job.h"
 
 #include "base/check.h"
@@ -21,6 +21,7 @@ struct FilterCommand {
     std::vector<std::string> settings;
     FilterOptions options;
     bool show = false, json = false;
+    SlurmCommand slurm;
 };
 
 double percent(uint64_t part, uint64_t whole) {
@@ -59,6 +60,10 @@ int run_filter_command(FilterCommand& c) {
     if (c.corpus.inputs.empty()) throw UsageError("inputs is required");
     if (c.corpus.output.empty()) throw UsageError("--output is required");
     const DedupJob common = make_job(c.corpus);
+    if (c.slurm.emit) {
+        fmt::print("{}", c.slurm.script({{"filter", common.inputs.size()}}, c.corpus));
+        return kOk;
+    }
     FilterJob job;
     job.inputs = common.inputs;
     job.output = common.output;
@@ -113,6 +118,7 @@ void add_corpus_filter_command(CLI::App& group) {
                "What is written of dropped documents: reasons, or records with them");
     command->add_option("--level", c->options.level, "Of zstd, for what is written")
         ->check(CLI::Range(1, 19));
+    add_slurm_options(*command, c->slurm);
     command->add_flag("--json", c->json, "Print the summary as JSON");
     command->footer(
         "Writes kept/NAME.jsonl.zst and dropped/NAME.jsonl.zst for every input, and "

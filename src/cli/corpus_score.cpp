@@ -1,7 +1,7 @@
 // transnormer corpus score: what a model says of every document.
 #include "cli/cli.h"
 #include "cli/corpus_commands.h"
-#include "cli/corpus_options.h"
+#include "cli/corpus_slurm.h"
 #include "score/score_job.h"
 
 #include "base/check.h"
@@ -22,6 +22,7 @@ struct ScoreCommand {
     std::string model, bos = "auto";
     double peak_tflops = 0;
     bool json = false;
+    SlurmCommand slurm;
 };
 
 struct Rates {
@@ -95,6 +96,10 @@ void print_text(const ScoreCommand& c, const ScoreReport& report) {
 
 int run_score(ScoreCommand& c) {
     const DedupJob job = make_job(c.corpus);
+    if (c.slurm.emit) {
+        fmt::print("{}", c.slurm.script({{"score", job.inputs.size()}}, c.corpus));
+        return kOk;
+    }
     c.score.model = c.model;
     if (c.bos != "auto") c.score.bos = c.bos == "yes";
     const bool live = isatty(STDERR_FILENO) && !c.json;
@@ -142,6 +147,7 @@ void add_corpus_score_command(CLI::App& group) {
         ->add_option("--peak-tflops", c->peak_tflops,
                      "The device's peak, 1e12 operations/s, to print utilisation; 0: unknown")
         ->check(CLI::NonNegativeNumber);
+    add_slurm_options(*command, c->slurm);
     command->add_flag("--json", c->json, "Print the summary as JSON");
     command->footer(
         "Writes scores/NAME.jsonl.zst for every input, a line a document in its order, and "
