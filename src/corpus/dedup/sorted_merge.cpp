@@ -45,6 +45,12 @@ class OpenFile {
         }
     }
 
+    // That these will be read soon.
+    void expect(uint64_t offset, size_t bytes) const {
+        (void)::posix_fadvise(descriptor_, static_cast<off_t>(offset), static_cast<off_t>(bytes),
+                              POSIX_FADV_WILLNEED);
+    }
+
   private:
     const std::filesystem::path& path_;
     int descriptor_;
@@ -53,7 +59,7 @@ class OpenFile {
 // One element of entries_, one of other_ and one of merged_ for each record of a batch.
 constexpr size_t kEntryBytes = 56;
 
-constexpr size_t kCached = 4 << 20, kRead = 128 << 10;
+constexpr size_t kCached = 4 << 20, kAhead = 128 << 10;
 
 } // namespace
 
@@ -105,8 +111,9 @@ SortedMerge::SortedMerge(std::vector<SortedFile> files, size_t memory) {
         total += source.end - source.next;
         sources_.push_back(std::move(source));
     }
-    // More than the caches hold only slows the sort, but files on disks want large reads.
-    memory = std::min(memory, std::max(kCached, sources_.size() * kRead));
+    // More than the caches hold only slows the sort: of 1000 files blocks of 128 KB took more than
+    // twice as long as ones of 16 KB.
+    memory = std::min(memory, std::max(kCached, sources_.size() * kLeastBlock));
     size_t held = 0;
     for (Source& source : sources_) {
         // Shares follow sizes: keys of all files are spread alike, so that blocks end alike.
@@ -134,7 +141,12 @@ void SortedMerge::fill(Source& source) {
     const size_t n = static_cast<size_t>(
         std::min<uint64_t>(source.capacity - source.held, source.end - source.next));
     char* const to = source.buffer.data() + source.held * bytes;
-    OpenFile(source.path).read(to, n * bytes, source.next * bytes);
+    const uint64_t from = source.next * bytes, upto = from + n * bytes;
+    const OpenFile file(source.path);
+    file.read(to, n * bytes, from);
+    // Disks want large reads. As a file is not open between two, the system cannot know of the
+    // next.
+    if (from / kAhead != upto / kAhead) file.expect(upto, kAhead);
     uint64_t before =
         source.held > 0 ? source.layout.key(source.record(source.held - 1)) : source.last_key;
     for (size_t i = 0; i < n; ++i) {
