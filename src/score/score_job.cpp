@@ -5,6 +5,7 @@
 #include "corpus/io/record_writer.h"
 #include "corpus/jobs/file_hash.h"
 #include "corpus/jobs/nested_counts.h"
+#include "corpus/jobs/shared_file.h"
 #include "corpus/jobs/unit_name.h"
 #include "corpus/scores/score_tally.h"
 #include "infer/evaluator.h"
@@ -166,7 +167,7 @@ void write_stats(const DedupJob& job, const ScoreOptions& options, const Json& m
                         {"made_by", made_by},
                         {"inputs", report.progress.units},
                         {"counts", report.counts}};
-    write_file_atomic(job.output / "stats.json", stats.dump(2) + "\n");
+    write_file_shared(job.output / "stats.json", stats.dump(2) + "\n");
 }
 
 } // namespace

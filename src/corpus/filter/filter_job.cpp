@@ -2,6 +2,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "corpus/jobs/shared_file.h"
 #include "corpus/jobs/unit_name.h"
 
 #include <algorithm>
@@ -110,7 +111,7 @@ FilterReport run_filter(const FilterJob& job, const FilterPlan& plan,
         const Json stats = {{"rules", Json::parse(plan.rules().json())},
                             {"inputs", p.units},
                             {"counts", report.counts}};
-        write_file_atomic(job.output / "stats.json", stats.dump(2) + "\n");
+        write_file_shared(job.output / "stats.json", stats.dump(2) + "\n");
     }
     report.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

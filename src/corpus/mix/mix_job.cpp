@@ -6,6 +6,7 @@
 #include "corpus/io/record_writer.h"
 #include "corpus/jobs/file_hash.h"
 #include "corpus/jobs/nested_counts.h"
+#include "corpus/jobs/shared_file.h"
 #include "corpus/mix/scatter.h"
 
 #include <algorithm>
@@ -289,7 +290,7 @@ class Mixing {
                             {"inputs", job_.inputs.size()},
                             {"groups", report_.groups},
                             {"counts", Json::object()}};
-        write_file_atomic(job_.output / "stats.json", stats.dump(2) + "\n");
+        write_file_shared(job_.output / "stats.json", stats.dump(2) + "\n");
         if (job_.task.world > 1) return; // others may be at work yet
         std::error_code ignored;
         fs::remove_all(job_.output / "scattered", ignored);

@@ -5,6 +5,7 @@
 #include "corpus/io/record_writer.h"
 #include "corpus/jobs/file_hash.h"
 #include "corpus/jobs/nested_counts.h"
+#include "corpus/jobs/shared_file.h"
 #include "corpus/jobs/unit_name.h"
 #include "corpus/scores/score_tally.h"
 
@@ -132,7 +133,7 @@ Json write_thresholds(const DedupJob& job, const SelectOptions& options, UnitOut
             }
         });
     }
-    write_file_atomic(path, found.json().dump(2) + "\n");
+    write_file_shared(path, found.json().dump(2) + "\n");
     return Json::object();
 }
 
@@ -217,7 +218,7 @@ SelectReport run_select(const DedupJob& job, const SelectOptions& options,
                         {"inputs", job.inputs.size()},
                         {"thresholds", report.thresholds},
                         {"counts", report.counts}};
-    write_file_atomic(job.output / "stats.json", stats.dump(2) + "\n");
+    write_file_shared(job.output / "stats.json", stats.dump(2) + "\n");
     return report;
 }
 
