@@ -91,16 +91,21 @@ BENCHMARK_CAPTURE(bench_shingles, english_sha1, WordCut::english, ShingleHash::s
     ->Arg(0)
     ->Arg(1);
 
-void bench_signature(benchmark::State& state, ShingleHash hash) {
-    ShingleOptions options;
-    options.hash = hash;
+template <class Hasher>
+void sign_documents(benchmark::State& state, const ShingleOptions& options) {
     Shingler shingler(options);
-    const MinHasher hasher(1, 112);
+    const Hasher hasher(1, 112);
     uint64_t signature[112];
     each_document(state, [&](const std::string& text) {
         hasher.signature(shingler(text), signature);
         benchmark::DoNotOptimize(signature);
     });
+}
+
+void bench_signature(benchmark::State& state, ShingleHash hash) {
+    ShingleOptions options;
+    options.hash = hash;
+    sign_documents<MinHasher>(state, options);
 }
 BENCHMARK_CAPTURE(bench_signature, xxh64, ShingleHash::xxh64)->Arg(0)->Arg(1);
 BENCHMARK_CAPTURE(bench_signature, sha1, ShingleHash::sha1)->Arg(0)->Arg(1);
@@ -109,13 +114,7 @@ void bench_fast_signature(benchmark::State& state) {
     ShingleOptions options;
     options.cut = WordCut::spaces;
     options.hash = ShingleHash::words;
-    Shingler shingler(options);
-    const OnePermutationHasher hasher(1, 112);
-    uint64_t signature[112];
-    each_document(state, [&](const std::string& text) {
-        hasher.signature(shingler(text), signature);
-        benchmark::DoNotOptimize(signature);
-    });
+    sign_documents<OnePermutationHasher>(state, options);
 }
 BENCHMARK(bench_fast_signature)->ArgName("foreign")->Arg(0)->Arg(1);
 
